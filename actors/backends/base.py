@@ -1,0 +1,174 @@
+"""The one seam to models: `backend.request(request) -> Reply`.
+
+Live, embedded, scripted, replayed and CLI-agent backends are siblings behind it; nothing above knows which it talks to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bessemer.cluster.canonical import content_hash
+
+FailureKind = Literal[
+    "rate_limited",
+    "overloaded",
+    "timeout",
+    "connection",
+    "auth",
+    "permission",
+    "bad_request",
+    "context_length",
+    "content_filter",
+    "refusal",
+    "truncated",
+    "malformed_output",
+    "unpriced",
+    "budget",
+    "cancelled",
+    "infrastructure",
+]
+FinishReason = Literal["stop", "tool_calls", "length", "refusal", "content_filter", "error"]
+
+_VOLATILE = {"timestamp", "provider_response_id", "run_id", "conversation_id", "provider_details", "usage", "metadata"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ToolSpec(_Frozen):
+    """A tool the model may call, as a JSON schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ModelRequest(_Frozen):
+    """One request to one model. Either `prompt` (single-shot) or `history` (a tool loop) carries the conversation."""
+
+    backend: str
+    """`provider/model`."""
+    instructions: str = ""
+    """The system prompt; what a panel shares comes first, so that its prefix can be cached."""
+    prompt: str = ""
+    history: tuple[dict[str, Any], ...] = ()
+    """pydantic-ai messages as JSON objects, oldest first."""
+    tools: tuple[ToolSpec, ...] = ()
+    output_schema: dict[str, Any] | None = None
+    """JSON schema of the answer; None asks for plain text."""
+    output_name: str = "answer"
+    max_output_tokens: int = 4096
+    """Upper limit on output tokens, reasoning included; always set, because the worst case is computed from it."""
+    temperature: float | None = None
+    seed: int | None = None
+    effort: Literal["low", "medium", "high"] | None = None
+    timeout: float = 300.0
+    """Seconds until the request counts as lost."""
+
+    def request_hash(self) -> str:
+        """SHA-256 of the canonical content: no timestamps, and generated tool-call ids replaced by their order."""
+        content = self.model_dump(mode="json", exclude={"timeout"})
+        ids: dict[str, str] = {}
+        content["history"] = [_stable(message, ids) for message in content["history"]]
+        return content_hash(content)
+
+
+def _stable(value: Any, ids: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_stable(item, ids) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _stable(item, ids) for key, item in value.items() if key not in _VOLATILE}
+    if isinstance(call := value.get("tool_call_id"), str):
+        kept["tool_call_id"] = ids.setdefault(call, f"call-{len(ids)}")
+    return kept
+
+
+class Usage(_Frozen):
+    """Tokens of one request. `input` includes what was read from and written to caches; `output` includes reasoning."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+
+class Reply(_Frozen):
+    """What a model answered."""
+
+    text: str = ""
+    data: Any = None
+    """The parsed JSON answer where the request carried a schema."""
+    message: dict[str, Any] = Field(default_factory=dict)
+    """The pydantic-ai ModelResponse as JSON; a tool loop appends it to its history."""
+    usage: Usage = Usage()
+    finish: FinishReason = "stop"
+    model: str = ""
+    """The model id the provider says it answered with."""
+    request_id: str = ""
+    seconds: float = 0.0
+
+
+class CallFailure(_Frozen):
+    """Why a call has no answer: data, never an SDK's exception, because those do not survive a process boundary."""
+
+    kind: FailureKind
+    message: str
+    retryable: bool = False
+    retry_after: float | None = None
+    """Seconds the provider asked to wait."""
+    request_id: str = ""
+    maybe_billed: bool = False
+    """True where the provider may bill the request although no answer came: its attempt goes in doubt."""
+    usage: Usage | None = None
+    """Usage of an answer that was billed but cannot be used (truncated, malformed, refused)."""
+
+
+class BackendFailure(Exception):
+    """Raised by a backend's `request`; never leaves the host."""
+
+    def __init__(self, failure: CallFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Backend(Protocol):
+    """One model behind one provider."""
+
+    name: str
+    """`provider/model`, as in the request."""
+
+    async def request(self, request: ModelRequest) -> Reply:
+        """One attempt, no retries. Raises BackendFailure."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+ALIASES = {"gemini": "google", "grok": "xai", "claude_code": "claude-code"}
+_SPEC = re.compile(r"^(?P<provider>[a-z0-9][a-z0-9_-]*)[/:](?P<model>\S+)$", re.IGNORECASE)
+
+
+class BackendName(_Frozen):
+    """`provider/model` taken apart, aliases resolved."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+def split_name(spec: str) -> BackendName | None:
+    """Read `provider/model` or `provider:model`; None if it has neither form."""
+    found = _SPEC.match(spec.strip())
+    if found is None:
+        return None
+    provider = found["provider"].lower()
+    return BackendName(provider=ALIASES.get(provider, provider), model=found["model"])

@@ -1,0 +1,318 @@
+"""The ledger's operations and their answers, as messages.
+
+A message is JSON; many travel in one batch. An answer is one of the result classes below or a `Refusal`, which the
+client raises as the error of that name. `docs/ledger.md` states what each operation does and when it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Json = Any
+AttemptState = Literal["reserved", "parked", "submitted", "in_doubt", "settled", "settled_late", "released", "resolved"]
+RunStatus = Literal["open", "done", "failed", "cancelled", "budget", "interrupted"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LakeRecord(_Message):
+    """One row for the lake: the table's name and the record's fields."""
+
+    table: str
+    row: dict[str, Json]
+
+
+# --- operations -------------------------------------------------------------------------------------------------
+
+
+class OpenRun(_Message):
+    op: Literal["open_run"] = "open_run"
+    run: str
+    pipeline: str
+    pins: dict[str, Json]
+    """Everything that steers the run and must not change: arguments, configuration, prompts, personas, code version."""
+    owner: str
+    token: str
+    take_over: bool = False
+    """Take the run from an owner whose lease still lives (the caller knows that it is dead)."""
+    caps: dict[str, int | None] = Field(default_factory=dict)
+    """Scopes this run counts against, each with its cap in micro-dollars; created if missing, kept if present."""
+
+
+class Renew(_Message):
+    op: Literal["renew"] = "renew"
+    run: str
+    owner: str
+    epoch: int
+
+
+class BeginStep(_Message):
+    """Opens a step, or answers with its result when it is done."""
+
+    op: Literal["begin_step"] = "begin_step"
+    run: str
+    path: str
+    epoch: int
+
+
+class Reserve(_Message):
+    op: Literal["reserve"] = "reserve"
+    run: str
+    path: str
+    index: int
+    request_hash: str
+    worst: int
+    scopes: tuple[str, ...]
+    epoch: int
+    token: str
+    send_within: float
+    """Seconds after the reservation in which the attempt may be sent (`send_by`, on the database's clock)."""
+    answer_within: float = 900.0
+    """Longest time in seconds an answer may take after sending; `sweep` waits for it."""
+    parked: bool = False
+    detail: dict[str, Json] = Field(default_factory=dict)
+    """What the call is: backend, persona, purpose. Kept for people; decides nothing."""
+
+
+class Submit(_Message):
+    op: Literal["submit"] = "submit"
+    attempts: tuple[str, ...]
+    batch: str
+
+
+class Settle(_Message):
+    op: Literal["settle"] = "settle"
+    attempt: str
+    epoch: int
+    cost: int
+    usage: dict[str, Json]
+    answer: Json
+    rows: tuple[LakeRecord, ...] = ()
+
+
+class Release(_Message):
+    op: Literal["release"] = "release"
+    attempt: str
+    reason: str
+
+
+class Doubt(_Message):
+    op: Literal["doubt"] = "doubt"
+    attempt: str
+    reason: str
+
+
+class Sweep(_Message):
+    op: Literal["sweep"] = "sweep"
+
+
+class Resolve(_Message):
+    op: Literal["resolve"] = "resolve"
+    attempt: str
+    cost: int
+    evidence: str
+    by: str
+
+
+class GiveUp(_Message):
+    op: Literal["give_up"] = "give_up"
+    run: str
+    path: str
+    index: int
+    epoch: int
+    failure: Json
+    rows: tuple[LakeRecord, ...] = ()
+
+
+class FinishStep(_Message):
+    op: Literal["finish_step"] = "finish_step"
+    run: str
+    path: str
+    epoch: int
+    result: Json
+    rows: tuple[LakeRecord, ...] = ()
+
+
+class Observe(_Message):
+    op: Literal["observe"] = "observe"
+    run: str
+    path: str
+    name: str
+    value: Json
+    epoch: int
+
+
+class Recall(_Message):
+    """Reads one observation without making it; answers `Recalled`."""
+
+    op: Literal["recall"] = "recall"
+    run: str
+    path: str
+    name: str
+
+
+class CloseRun(_Message):
+    op: Literal["close_run"] = "close_run"
+    run: str
+    epoch: int
+    status: RunStatus
+    """`interrupted` frees the lease and leaves the run resumable; every other status ends it."""
+    rows: tuple[LakeRecord, ...] = ()
+
+
+class SetCap(_Message):
+    op: Literal["set_cap"] = "set_cap"
+    scope: str
+    cap: int | None
+    version: int
+
+
+class Record(_Message):
+    """Puts rows into the outbox that belong to no step (events); repeated with the same token it changes nothing."""
+
+    op: Literal["record"] = "record"
+    token: str
+    rows: tuple[LakeRecord, ...]
+
+
+Operation = Annotated[
+    OpenRun
+    | Renew
+    | BeginStep
+    | Reserve
+    | Submit
+    | Settle
+    | Release
+    | Doubt
+    | Sweep
+    | Resolve
+    | GiveUp
+    | FinishStep
+    | Observe
+    | Recall
+    | CloseRun
+    | SetCap
+    | Record,
+    Field(discriminator="op"),
+]
+
+# --- answers ----------------------------------------------------------------------------------------------------
+
+
+class Opened(_Message):
+    is_: Literal["opened"] = "opened"
+    epoch: int
+    lease_seconds: float
+    status: RunStatus
+    """Status before this opening: `open` for a new run or one whose owner died."""
+    resumed: bool
+
+
+class Leased(_Message):
+    is_: Literal["leased"] = "leased"
+    lease_seconds: float
+
+
+class StepState(_Message):
+    is_: Literal["step"] = "step"
+    done: bool
+    result: Json = None
+
+
+class Reserved(_Message):
+    is_: Literal["reserved"] = "reserved"
+    attempt: str
+    state: AttemptState
+    fresh: bool
+    """True for the one reply that made the attempt: only who got it fresh, or repeats its own token, may send it."""
+
+
+class Outcome(_Message):
+    """The one result of a call: an answer, or a failure that was given up on. It never changes."""
+
+    is_: Literal["outcome"] = "outcome"
+    kind: Literal["answer", "failure"]
+    value: Json
+    cost: int = 0
+    usage: dict[str, Json] = Field(default_factory=dict)
+
+
+class AttemptStatus(_Message):
+    """The stored state of an attempt after an operation on it, whatever the operation wished."""
+
+    is_: Literal["attempt"] = "attempt"
+    attempt: str
+    state: AttemptState
+    charge: int
+
+
+class Submitted(_Message):
+    is_: Literal["submitted"] = "submitted"
+    attempts: tuple[str, ...]
+
+
+class Swept(_Message):
+    is_: Literal["swept"] = "swept"
+    attempts: tuple[str, ...]
+
+
+class Observed(_Message):
+    is_: Literal["observed"] = "observed"
+    value: Json
+
+
+class Recalled(_Message):
+    is_: Literal["recalled"] = "recalled"
+    found: bool
+    value: Json = None
+
+
+class CapState(_Message):
+    is_: Literal["cap"] = "cap"
+    scope: str
+    cap: int | None
+    version: int
+    used: int
+
+
+class Done(_Message):
+    is_: Literal["done"] = "done"
+
+
+class Refusal(_Message):
+    """An operation that was refused; `error` is a class of `bessemer.cluster.errors`."""
+
+    is_: Literal["refusal"] = "refusal"
+    error: str
+    message: str
+    facts: dict[str, Json] = Field(default_factory=dict)
+
+
+Answer = Annotated[
+    Opened
+    | Leased
+    | StepState
+    | Reserved
+    | Outcome
+    | AttemptStatus
+    | Submitted
+    | Swept
+    | Observed
+    | Recalled
+    | CapState
+    | Done
+    | Refusal,
+    Field(discriminator="is_"),
+]
+
+operations_json: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+answers_json: TypeAdapter[list[Answer]] = TypeAdapter(list[Answer])
+
+
+def attempt_id(run: str, path: str, index: int, n: int) -> str:
+    """The key of the `n`-th attempt (from 1) of a call: readable, and the same on every replay."""
+    return f"{run}|{path}|{index}|{n}"
