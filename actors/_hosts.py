@@ -1,0 +1,88 @@
+"""Where every host is found: names, namespaces, and who makes it when it is not there."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from bessemer.actors._wire import HostRef, find_or_make
+from bessemer.cluster.errors import LedgerUnavailable
+from bessemer.cluster.home import Home
+from bessemer.cluster.ledger import LedgerClient
+
+if TYPE_CHECKING:
+    from bessemer.actors._backend_client import BackendClient
+
+
+def node_name() -> str:
+    """Name of this machine in host names."""
+    return socket.gethostname()
+
+
+def _payload(home: Home) -> bytes:
+    return home.model_dump_json().encode()
+
+
+def keeper_ref(home: Home) -> HostRef:
+    from bessemer.actors.ledger_keeper import LedgerKeeper
+
+    return HostRef("ledger", find_or_make(LedgerKeeper, "ledger", home.ledger_namespace, _payload(home)))
+
+
+def lake_ref(home: Home) -> HostRef:
+    from bessemer.actors.lake_writer import LakeWriter
+
+    return HostRef("lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home)))
+
+
+def run_ref(home: Home) -> HostRef:
+    from bessemer.actors.run_host import RunHost
+
+    name = f"run/{node_name()}"
+    return HostRef(name, find_or_make(RunHost, name, home.host_namespace, _payload(home)))
+
+
+def builder_ref(home: Home) -> HostRef:
+    from bessemer.actors.builder_host import BuilderHost
+
+    name = f"builder/{node_name()}"
+    return HostRef(name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home)))
+
+
+def prober_ref(home: Home) -> HostRef:
+    from bessemer.actors.prober_host import ProberHost
+
+    name = f"prober/{node_name()}"
+    return HostRef(name, find_or_make(ProberHost, name, home.host_namespace, _payload(home)))
+
+
+def reviewer_ref(home: Home) -> HostRef:
+    from bessemer.actors.reviewer_host import ReviewerHost
+
+    name = f"reviewer/{node_name()}"
+    return HostRef(name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home)))
+
+
+def ledger_client(home: Home) -> LedgerClient:
+    """The ledger as a host sees it: through the keeper, which is made if there is none."""
+    keeper = keeper_ref(home)
+
+    async def send(payload: bytes) -> bytes:
+        try:
+            handle = await keeper.handle()
+            answer: bytes = await handle.apply.remote(payload)
+        except Exception as error:
+            keeper.forget()
+            raise LedgerUnavailable(f"the ledger keeper does not answer: {type(error).__name__}") from None
+        if answer.startswith(b"!"):
+            raise LedgerUnavailable(answer[1:].decode())
+        return answer
+
+    return LedgerClient(send)
+
+
+def backend_client(home: Home) -> BackendClient:
+    """The backends as a host sees them: one host per provider, made when first asked."""
+    from bessemer.actors._backend_client import BackendClient
+
+    return BackendClient(home)

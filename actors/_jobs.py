@@ -1,0 +1,63 @@
+"""The pieces of work a host has in hand, so that a cancelled run's work ends and a repeated one replaces the older."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+from bessemer.cluster.errors import Cancelled
+from bessemer.cluster.run import Ticket
+
+T = TypeVar("T")
+
+
+class _Key(NamedTuple):
+    run: str
+    path: str
+
+
+class Jobs:
+    """Work in hand by run and step path. A step asked for again, by a newer epoch, ends the older piece first."""
+
+    def __init__(self, slots: int) -> None:
+        self._tasks: dict[_Key, asyncio.Task[object]] = {}
+        self._slots = asyncio.Semaphore(slots)
+
+    async def do(self, ticket: Ticket, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` in a slot of its own. Raises Cancelled when `cancel` ended it."""
+        key = _Key(ticket.run, ticket.path)
+        await self._end([key])
+        task = asyncio.create_task(self._in_slot(work))
+        self._tasks[key] = task  # type: ignore[assignment]  (a task of T is a task of object to whoever cancels it)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            task.cancel()
+            raise Cancelled(f"the work on {ticket.path} of run {ticket.run} was cancelled") from None
+        finally:
+            if self._tasks.get(key) is task:  # type: ignore[comparison-overlap]
+                del self._tasks[key]
+
+    async def cancel(self, run: str, path: str = "") -> int:
+        """End what is in hand for a run, or for one step of it; returns how many pieces that were."""
+        keys = [key for key in self._tasks if key.run == run and path in ("", key.path)]
+        await self._end(keys)
+        return len(keys)
+
+    def names(self) -> list[str]:
+        """What is in hand, for people."""
+        return [f"{key.run}:{key.path}" for key in self._tasks]
+
+    async def _in_slot(self, work: Callable[[], Awaitable[T]]) -> T:
+        async with self._slots:
+            return await work()
+
+    async def _end(self, keys: list[_Key]) -> None:
+        tasks = [self._tasks.pop(key) for key in keys if key in self._tasks]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await asyncio.wait_for(asyncio.shield(task), 10)

@@ -1,0 +1,68 @@
+"""How a run speaks with people: events that watchers read, and questions that wait for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+QUESTION_SECONDS = 3600.0
+"""How long a question waits for a person before its default is taken."""
+
+
+class People:
+    """Events of one run, kept in memory for watchers and appended to `events.jsonl` for later."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "events.jsonl"
+        self._events: list[dict[str, Any]] = []
+        self._news = asyncio.Event()
+        self._questions: dict[str, asyncio.Future[str]] = {}
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Announce something that happened; never fails, because a run does not depend on being watched."""
+        event = {"kind": kind, "at": round(time.time(), 3), **fields}
+        self._events.append(event)
+        self._news.set()
+        try:
+            with self._file.open("a") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError:
+            return
+
+    def crashed(self, error: BaseException) -> None:
+        """Keep the traceback of a defect of ours beside the run's files."""
+        self.tell("crashed", traceback=traceback.format_exception(error))
+
+    async def since(self, after: int, wait: float) -> tuple[list[dict[str, Any]], int]:
+        """Events from number `after` on, and the number to ask from next; waits up to `wait` seconds for one."""
+        if len(self._events) <= after and wait > 0:
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), wait)
+            except TimeoutError:
+                pass
+        return self._events[after:], len(self._events)
+
+    async def ask(self, question: str, text: str, options: tuple[str, ...], default: str) -> str:
+        """Put a question to whoever watches; returns one of `options`, or `default` after an hour."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._questions[question] = future
+        self.tell("question", question=question, text=text, options=list(options), default=default)
+        try:
+            return await asyncio.wait_for(future, QUESTION_SECONDS)
+        except TimeoutError:
+            return default
+        finally:
+            del self._questions[question]
+
+    def answered(self, question: str, answer: str) -> bool:
+        """Deliver an answer; False where nobody waits for it."""
+        future = self._questions.get(question)
+        if future is None or future.done():
+            return False
+        future.set_result(answer)
+        return True

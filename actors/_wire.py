@@ -1,0 +1,120 @@
+"""What crosses Ray between hosts: bytes of JSON, and errors as data.
+
+A host's method takes bytes and returns bytes; `reply` turns what it returns or raises into an envelope and `ask` opens
+it on the other side. Exceptions never cross as exceptions, because many do not survive pickling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError, TaskCancelledError
+
+from bessemer.cluster.errors import BessemerError, Cancelled, ClusterError, InfrastructureError, error_named
+
+Handler = Callable[[Any, bytes], Awaitable[Any]]
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode(raw: bytes) -> Any:
+    return json.loads(raw)
+
+
+def reply(method: Handler) -> Callable[[Any, bytes], Awaitable[bytes]]:
+    """Make a host's method answer with an envelope: `{"ok": value}` or `{"error": …}`."""
+
+    @functools.wraps(method)
+    async def wrapped(self: Any, payload: bytes) -> bytes:
+        try:
+            return encode({"ok": await method(self, payload)})
+        except BessemerError as error:
+            return encode({"error": type(error).__name__, "message": error.message, "facts": error.facts})
+        except asyncio.CancelledError:
+            return encode({"error": Cancelled.__name__, "message": "the work was cancelled", "facts": {}})
+        except Exception as error:
+            text = f"{method.__qualname__} failed with {type(error).__name__}: {error}"
+            return encode({"error": InfrastructureError.__name__, "message": " ".join(text.split()), "facts": {}})
+
+    return wrapped
+
+
+class HostRef:
+    """A host by name: survives its restarts, and makes it again where it is gone."""
+
+    def __init__(self, name: str, find: Callable[[], Any]) -> None:
+        self.name = name
+        self._find = find
+        self._handle: Any = None
+
+    async def handle(self) -> Any:
+        if self._handle is None:
+            self._handle = await asyncio.to_thread(self._find)
+        return self._handle
+
+    def forget(self) -> None:
+        """Look the host up again before the next message."""
+        self._handle = None
+
+
+async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> Any:
+    """Send one message and return the answer's value; raises the error the host answered with.
+
+    A host that died is asked again until `within` seconds are over: only idempotent messages may travel this way,
+    and every message of Bessemer is one, because the ledger decides what is done again. Raises ClusterError at the
+    deadline.
+    """
+    deadline = time.monotonic() + within
+    pause = 0.1
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            handle = await host.handle()
+            raw = await asyncio.wait_for(getattr(handle, method).remote(payload), max(left, 0.1))
+        except (RayActorError, ConnectionError, ValueError) as error:
+            host.forget()
+            if time.monotonic() + pause > deadline:
+                raise ClusterError(f"{host.name} did not come back within {within:.0f} s: {_line(error)}") from None
+        except (GetTimeoutError, TimeoutError):
+            raise ClusterError(f"{host.name} did not answer {method} within {within:.0f} s") from None
+        except (RayTaskError, TaskCancelledError) as error:
+            raise ClusterError(f"{host.name} failed in {method}: {_line(error)}") from None
+        else:
+            return _open(raw)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
+        pause = min(pause * 2, 2.0)
+
+
+def _open(raw: bytes) -> Any:
+    envelope = decode(raw)
+    if "error" in envelope:
+        raise error_named(envelope["error"], envelope["message"], envelope["facts"])
+    return envelope["ok"]
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+def find_or_make(actor: Any, name: str, namespace: str, *arguments: Any, **options: Any) -> Callable[[], Any]:
+    """How a HostRef finds its host: the named detached actor, made if there is none."""
+
+    def find() -> Any:
+        made = actor.options(name=name, namespace=namespace, lifetime="detached", get_if_exists=True, **options)
+        return made.remote(*arguments)
+
+    return find
+
+
+def find_only(name: str, namespace: str) -> Callable[[], Any]:
+    """How a watcher finds a host it must not make. The lookup raises ValueError where there is none."""
+    return lambda: ray.get_actor(name, namespace=namespace)

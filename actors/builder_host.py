@@ -1,0 +1,65 @@
+"""Where builders work: worktrees, agent loops and tools on one node."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ray
+from pydantic import BaseModel, ConfigDict
+
+from bessemer.actors._hosts import backend_client, ledger_client, prober_ref
+from bessemer.actors._jobs import Jobs
+from bessemer.actors._journal import StepJournal
+from bessemer.actors._wire import decode, reply
+from bessemer.actors.backends import capabilities
+from bessemer.actors.builders import builder_for
+from bessemer.actors.builders.base import BuildRequest, BuildResult
+from bessemer.actors.prober_host import HostProber
+from bessemer.cluster.home import Home
+from bessemer.cluster.run import Ticket
+
+SLOTS = 16
+"""Candidates in hand at once on one node: they mostly wait for models, and the probes have a limit of their own."""
+
+
+class BuildJob(BaseModel):
+    """One candidate to build under one ticket."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ticket: Ticket
+    request: BuildRequest
+
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+class BuilderHost:
+    """Hosts the builders of one node."""
+
+    def __init__(self, home: bytes) -> None:
+        self._home = Home.model_validate_json(home)
+        self._jobs = Jobs(SLOTS)
+        self._ledger = ledger_client(self._home)
+        self._backends = backend_client(self._home)
+        self._prober = prober_ref(self._home)
+
+    @reply
+    async def build(self, payload: bytes) -> dict[str, Any]:
+        """A BuildJob in, a BuildResult out."""
+        job = BuildJob.model_validate_json(payload)
+        result = await self._jobs.do(job.ticket, lambda: self._build(job))
+        return result.model_dump(mode="json")
+
+    @reply
+    async def cancel(self, payload: bytes) -> int:
+        message = decode(payload)
+        return await self._jobs.cancel(message["run"], message.get("path", ""))
+
+    @reply
+    async def describe(self, payload: bytes) -> dict[str, Any]:
+        return {"hosts": self._jobs.names(), "pid": os.getpid()}
+
+    async def _build(self, job: BuildJob) -> BuildResult:
+        journal = StepJournal(job.ticket, self._ledger, self._backends, purpose="build")
+        builder = builder_for(capabilities(job.request.backend))
+        return await builder.build(job.request, journal, HostProber(self._prober))

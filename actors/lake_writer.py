@@ -1,0 +1,86 @@
+"""The one publisher of a ledger's outbox into the lake."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import ray
+
+from bessemer.actors._hosts import keeper_ref
+from bessemer.actors._wire import HostRef, ask, encode, reply
+from bessemer.cluster.home import Home
+from bessemer.cluster.lake import Publisher
+
+PUBLISH_SECONDS = 1.0
+"""Pause between two looks at the outbox while nothing asks for a flush."""
+
+
+class KeeperOutbox:
+    """The outbox as seen through the keeper."""
+
+    def __init__(self, keeper: HostRef) -> None:
+        self._keeper = keeper
+
+    async def read_outbox(self, limit: int) -> list[tuple[int, str, str]]:
+        rows = await ask(self._keeper, "read_outbox", encode({"limit": limit}), within=60)
+        return [(int(seq), str(table), str(row)) for seq, table, row in rows]
+
+    async def delete_outbox(self, upto: int) -> None:
+        await ask(self._keeper, "delete_outbox", encode({"upto": upto}), within=60)
+
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+class LakeWriter:
+    """Takes rows from the outbox to the Delta tables, each exactly once."""
+
+    def __init__(self, home: bytes) -> None:
+        self._home = Home.model_validate_json(home)
+        self._keeper = keeper_ref(self._home)
+        self._publisher: Publisher | None = None
+        self._turn = asyncio.Lock()
+        self._written = 0
+        self._problem = ""
+        self._loop: asyncio.Task[None] | None = None
+
+    @reply
+    async def flush(self, payload: bytes) -> int:
+        """Publish until the outbox is empty; returns the rows written since this host started."""
+        self._start()
+        while await self._publish():
+            continue
+        return self._written
+
+    @reply
+    async def describe(self, payload: bytes) -> dict[str, Any]:
+        self._start()
+        state = {"hosts": [self._home.lake_url], "rows_written": self._written, "pid": os.getpid()}
+        return state | ({"problem": self._problem} if self._problem else {})
+
+    def _start(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._forever())
+
+    async def _forever(self) -> None:
+        while True:
+            try:
+                if not await self._publish():
+                    await asyncio.sleep(PUBLISH_SECONDS)
+                self._problem = ""
+            except Exception as error:  # the next turn tries again, and `describe` tells people why rows wait
+                self._problem = f"{type(error).__name__}: {error}"
+                await asyncio.sleep(PUBLISH_SECONDS * 5)
+
+    async def _publish(self) -> int:
+        async with self._turn:
+            if self._publisher is None:
+                described = await ask(self._keeper, "describe", encode({}), within=60)
+                self._publisher = Publisher(
+                    self._home.lake_url, described["uuid"], "0", KeeperOutbox(self._keeper)
+                )
+            done = await self._publisher.publish_once()
+            self._written += done
+            return done
+
+

@@ -1,0 +1,58 @@
+"""The one writer of a ledger: groups what every host asks for into one durable transaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from bessemer.actors._wire import decode, reply
+from bessemer.cluster.errors import LedgerUnavailable
+from bessemer.cluster.home import Home
+from bessemer.cluster.ledger import GroupCommit, KeeperLock, Ledger
+from bessemer.cluster.ledger.operations import answers_json, operations_json
+
+LOCK_WAIT_SECONDS = 30.0
+"""A keeper that was killed frees its lock at once; one that is still ending needs a moment."""
+
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+class LedgerKeeper:
+    """Hosts the ledger of one home. Messages are batches of operations; answers come after the commit."""
+
+    def __init__(self, home: bytes) -> None:
+        self._home = Home.model_validate_json(home)
+        self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
+        self._lock.acquire(wait=LOCK_WAIT_SECONDS)
+        self._ledger = Ledger.open(self._home.ledger_url)
+        self._commit = GroupCommit(self._ledger)
+
+    async def apply(self, payload: bytes) -> bytes:
+        """A JSON list of operations in, a JSON list of answers out. `!` and a reason where nothing was committed."""
+        try:
+            answers = await self._commit.submit(operations_json.validate_json(payload))
+        except LedgerUnavailable as error:
+            return b"!" + error.message.encode()
+        return answers_json.dump_json(answers)
+
+    @reply
+    async def read_outbox(self, payload: bytes) -> list[Any]:
+        rows = await self._commit.call(self._ledger.read_outbox, decode(payload)["limit"])
+        return [list(row) for row in rows]
+
+    @reply
+    async def delete_outbox(self, payload: bytes) -> int:
+        upto: int = decode(payload)["upto"]
+        await self._commit.call(self._ledger.delete_outbox, upto)
+        return upto
+
+    @reply
+    async def describe(self, payload: bytes) -> dict[str, Any]:
+        return {"hosts": [self._home.ledger_url], "uuid": self._ledger.ledger_uuid, "pid": _pid()}
+
+
+def _pid() -> int:
+    import os
+
+    return os.getpid()

@@ -1,0 +1,170 @@
+"""Where runs live: each a pipeline coroutine under a lease. Drivers only watch."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from typing import Any
+
+import ray
+from pydantic import BaseModel, ConfigDict
+
+from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref
+from bessemer.actors._people import People
+from bessemer.actors._wire import ask, decode, encode, reply
+from bessemer.actors.crew import Crew
+from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError
+from bessemer.cluster.home import Home
+from bessemer.cluster.identity import read_owner, this_process
+from bessemer.cluster.run import Run, lease, open_run
+
+MAX_RUNS = 64
+
+
+class RunSpec(BaseModel):
+    """What a run is: enough to start it, and to start it again after a crash."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    pipeline: str
+    """Module under `bessemer.pipelines` that carries a `PIPELINE`."""
+    pins: dict[str, Any]
+    """`plan` for the pipeline, and versions; the ledger refuses to open the run under others."""
+    caps: dict[str, int | None]
+
+
+class Watched(BaseModel):
+    """What a watcher learns: events since it last asked, and the end once there is one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    known: bool
+    events: tuple[dict[str, Any], ...] = ()
+    next: int = 0
+    outcome: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+class _Held:
+    """One run in this host."""
+
+    def __init__(self, spec: RunSpec, people: People) -> None:
+        self.spec = spec
+        self.people = people
+        self.task: asyncio.Task[None] | None = None
+        self.outcome: dict[str, Any] | None = None
+        self.error: dict[str, Any] | None = None
+
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+class RunHost:
+    """Hosts up to 64 runs of one home; after a restart it reopens those whose lease it held."""
+
+    def __init__(self, home: bytes) -> None:
+        self._home = Home.model_validate_json(home)
+        context = ray.get_runtime_context()
+        self._owner = this_process(f"run/{context.get_actor_id()}")
+        self._ledger = ledger_client(self._home)
+        self._crew = Crew(self._home)
+        self._held: dict[str, _Held] = {}
+        self._recovered: asyncio.Task[None] | None = None
+        self._restarted = bool(context.was_current_actor_reconstructed)
+        if self._restarted:
+            # Nobody may be watching a detached run, so the restarted host wakes itself.
+            run_ref(self._home)._find().describe.remote(b"{}")
+
+    @reply
+    async def start(self, payload: bytes) -> str:
+        """Start or resume the run of a RunSpec; returns its id once it is held here."""
+        await self._recover()
+        spec = RunSpec.model_validate_json(payload)
+        held = self._held.get(spec.run)
+        if held is not None and held.task is not None and not held.task.done():
+            return spec.run
+        if sum(1 for one in self._held.values() if one.task and not one.task.done()) >= MAX_RUNS:
+            raise ClusterError(f"{MAX_RUNS} runs are under way on {node_name()}; wait for one to end")
+        await self._hold(spec)
+        return spec.run
+
+    @reply
+    async def watch(self, payload: bytes) -> dict[str, Any]:
+        """Events after `after`, waiting up to `wait` seconds for the next; answers a Watched."""
+        await self._recover()
+        message = decode(payload)
+        held = self._held.get(message["run"])
+        if held is None:
+            return Watched(known=False).model_dump()
+        ended = held.task is not None and held.task.done()
+        events, upto = await held.people.since(message["after"], 0.0 if ended else message["wait"])
+        return Watched(
+            known=True, events=tuple(events), next=upto, outcome=held.outcome, error=held.error
+        ).model_dump()
+
+    @reply
+    async def answer(self, payload: bytes) -> bool:
+        """A person's answer to a question that a run asked."""
+        message = decode(payload)
+        held = self._held.get(message["run"])
+        return held is not None and held.people.answered(message["question"], message["answer"])
+
+    @reply
+    async def cancel(self, payload: bytes) -> bool:
+        """Stop a run cleanly: what is accepted so far is saved. False where this host does not hold it."""
+        held = self._held.get(decode(payload)["run"])
+        if held is None or held.task is None or held.task.done():
+            return False
+        held.task.cancel()
+        await asyncio.wait([held.task], timeout=60)
+        return True
+
+    @reply
+    async def describe(self, payload: bytes) -> dict[str, Any]:
+        await self._recover()
+        under_way = [run for run, held in self._held.items() if held.task and not held.task.done()]
+        return {"hosts": under_way, "pid": os.getpid()}
+
+    async def _recover(self) -> None:
+        if self._recovered is None:
+            self._recovered = asyncio.create_task(self._reopen_held() if self._restarted else asyncio.sleep(0))
+        await asyncio.shield(self._recovered)
+
+    async def _reopen_held(self) -> None:
+        for row in await ask(keeper_ref(self._home), "open_runs", encode({}), within=60):
+            owner = read_owner(row["owner"])
+            if owner is not None and owner.role == self._owner.role and owner.is_dead:
+                await self._hold(RunSpec(**{key: row[key] for key in ("run", "pipeline", "pins", "caps")}))
+
+    async def _hold(self, spec: RunSpec) -> None:
+        held = _Held(spec, People(self._home.run_directory(spec.run)))
+        self._held[spec.run] = held
+        run, status = await open_run(
+            self._ledger,
+            spec.run,
+            pipeline=spec.pipeline,
+            pins=spec.pins,
+            owner=self._owner,
+            directory=self._home.run_directory(spec.run),
+            caps=spec.caps,
+        )
+        held.people.tell("opened", epoch=run.epoch, before=status)
+        held.task = asyncio.create_task(self._drive(held, run))
+
+    async def _drive(self, held: _Held, run: Run) -> None:
+        try:
+            pipeline = importlib.import_module(f"bessemer.pipelines.{held.spec.pipeline}").PIPELINE
+            plan = pipeline.plan.model_validate(held.spec.pins["plan"])
+            seconds = float(self._home.settings["ledger"]["lease_seconds"])
+            async with lease(run, self._owner, seconds):
+                outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
+            await run.close(outcome.status, *outcome.lake_rows())
+            held.outcome = outcome.model_dump(mode="json")
+        except BessemerError as error:
+            held.error = {"error": type(error).__name__, "message": error.message, "facts": error.facts}
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            held.error = {"error": InfrastructureError.__name__, "message": f"run {run.id} failed: {text}", "facts": {}}
+            held.people.crashed(error)
+        finally:
+            held.people.tell("ended")

@@ -1,0 +1,195 @@
+"""Starting Ray or joining it: a given address, the warm cluster of `cluster up`, or a private one for this command.
+
+Never another driver's private cluster: that one dies with its driver, and everybody who joined it with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import psutil
+
+from bessemer.cluster.errors import ClusterError
+from bessemer.cluster.files import write_atomic
+
+OBJECT_STORE_BYTES = 150 * 2**20
+"""Messages are small and workspaces do not travel through the store; Ray's default would take a third of memory."""
+
+START_SECONDS = 90.0
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+"""No statistics sent anywhere, no chatter on the driver's terminal, no guessing of environments."""
+
+Kind = Literal["address", "warm", "private"]
+
+
+class Joined(NamedTuple):
+    """The cluster this process is a driver of."""
+
+    kind: Kind
+    address: str
+
+
+class WarmCluster(NamedTuple):
+    """What `cluster up` wrote down."""
+
+    address: str
+    raylet: int
+    started: float
+    python: str
+
+
+def temporary_directory() -> Path:
+    """A short directory of this user's: Ray puts sockets there, whose paths may have 107 bytes."""
+    path = Path(tempfile.gettempdir()) / f"bsm{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def _note() -> Path:
+    return temporary_directory() / "warm.json"
+
+
+def warm_cluster() -> WarmCluster | None:
+    """The warm cluster of this user and machine, if it still lives."""
+    try:
+        noted = WarmCluster(**json.loads(_note().read_text()))
+        process = psutil.Process(noted.raylet)
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE and "raylet" in process.name()
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
+    return noted if alive else None
+
+
+def start_warm(num_cpus: int | None = None) -> WarmCluster:
+    """Start the warm cluster, or return the one there is. Raises ClusterError when it does not come up in time."""
+    if found := warm_cluster():
+        return found
+    port = _free_port()
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
+        "--include-dashboard=false", "--disable-usage-stats", f"--num-cpus={num_cpus or os.cpu_count() or 1}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={temporary_directory()}",
+    ]  # fmt: skip
+    _quiet_environment()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"Ray did not start within {START_SECONDS:.0f} s; see {temporary_directory()}") from None
+    if done.returncode != 0:
+        reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
+        raise ClusterError(f"Ray did not start: {reason[0][:200]}; see {temporary_directory()}")
+    _protect_token()
+    raylet = _raylet_of(port)
+    warm = WarmCluster(f"127.0.0.1:{port}", raylet, time.time(), sys.version.split()[0])
+    write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
+    return warm
+
+
+def stop_warm() -> bool:
+    """End the warm cluster's processes, by their ids. False where none lives."""
+    found = warm_cluster()
+    if found is None:
+        return False
+    port = found.address.rpartition(":")[2]
+    processes = list(_processes_of(port))
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=10)
+    for process in stubborn:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    _note().unlink(missing_ok=True)
+    return True
+
+
+def join(address: str = "", *, private: bool = False, num_cpus: int | None = None) -> Joined:
+    """Become a driver: of `address`, else of the warm cluster, else of a private cluster that ends with this process.
+
+    Raises ClusterError, in one line, when there is nothing to join at an address or Ray does not start.
+    """
+    import ray
+
+    _quiet_environment()
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    warm = None if address or private else warm_cluster()
+    try:
+        if address or warm:
+            target = address or (warm.address if warm else "")
+            ray.init(address=target, **common)
+            return Joined("address" if address else "warm", target)
+        started = ray.init(
+            address="local",
+            num_cpus=num_cpus or os.cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(temporary_directory()),
+            _node_ip_address="127.0.0.1",
+            **common,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        where = address or (warm.address if warm else "this machine")
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise ClusterError(f"Ray at {where} cannot be used: {reason}; try `bessemer cluster status`") from None
+    _protect_token()
+    return Joined("private", str(started.address_info.get("gcs_address", "")))
+
+
+def leave() -> None:
+    """Stop being a driver; a private cluster ends with it."""
+    import ray
+
+    ray.shutdown()
+
+
+def _quiet_environment() -> None:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def _protect_token() -> None:
+    """Ray writes its token readable to everybody; it opens the cluster to whoever reads it."""
+    with contextlib.suppress(OSError):
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _processes_of(port: str | int) -> Iterator[psutil.Process]:
+    """This user's processes of the head at `port`: its GCS server, and everything its raylet started."""
+    for process in psutil.process_iter(["cmdline", "uids"]):
+        line = process.info["cmdline"] or []
+        mine = process.info["uids"] is not None and process.info["uids"].real == os.getuid()
+        if mine and any(f"127.0.0.1:{port}" in word or f"--gcs_server_port={port}" in word for word in line):
+            yield process
+            with contextlib.suppress(psutil.Error):
+                yield from process.children(recursive=True)
+
+
+def _raylet_of(port: int) -> int:
+    for process in _processes_of(port):
+        with contextlib.suppress(psutil.Error):
+            if "raylet" in process.name():
+                return process.pid
+    raise ClusterError(f"Ray started on port {port} but its raylet is gone; see {temporary_directory()}")

@@ -1,0 +1,207 @@
+"""The run context: what a pipeline may do that must come out the same when it is called again.
+
+| object | role | lifetime |
+|---|---|---|
+| `Run` | one execution of a pipeline under one epoch | from `open_run` until it is closed or fenced |
+| `Step` | one memoised piece of it; the calls inside are numbered | while the piece is being done |
+| `Ticket` | what a step needs to be worked on in another process | as the step |
+
+Resuming is calling the pipeline again: done steps and stored observations answer from the ledger at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from bessemer.cluster.errors import BessemerError, Fenced, JournalDiverged, RunIsOpen
+from bessemer.cluster.identity import Owner, read_owner
+from bessemer.cluster.ledger import (
+    BeginStep,
+    CloseRun,
+    FinishStep,
+    LakeRecord,
+    LedgerClient,
+    Observe,
+    OpenRun,
+    Recall,
+    Record,
+    Renew,
+    RunStatus,
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Ticket(BaseModel):
+    """The right to work on one step of one run under one epoch; travels to hosts as JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    path: str
+    epoch: int
+    scopes: tuple[str, ...]
+    """The caps every call of the step counts against."""
+
+
+class Step:
+    """One step being worked on. Calls inside are sequential and numbered; whatever runs beside them is its own step."""
+
+    def __init__(self, ticket: Ticket, ledger: LedgerClient) -> None:
+        self.ticket = ticket
+        self.path = ticket.path
+        self._ledger = ledger
+        self._rows: list[LakeRecord] = []
+
+    async def observe(self, name: str, value: Any) -> Any:
+        """Store `value` under `name` once. Returns what is stored, which on replay is the first value."""
+        ticket = self.ticket
+        stored = await self._ledger.observe(
+            Observe(run=ticket.run, path=ticket.path, name=name, value=value, epoch=ticket.epoch)
+        )
+        return stored.value
+
+    async def recall(self, name: str) -> Any | None:
+        """What is stored under `name`, or None."""
+        found = await self._ledger.recall(Recall(run=self.ticket.run, path=self.path, name=name))
+        return found.value if found.found else None
+
+    def record(self, *rows: LakeRecord) -> None:
+        """Rows that reach the lake exactly once, together with the step's result."""
+        self._rows.extend(rows)
+
+    @property
+    def rows(self) -> tuple[LakeRecord, ...]:
+        return tuple(self._rows)
+
+
+class Run:
+    """A run that this process holds. Steps and observations are the only memory a pipeline may rely on."""
+
+    def __init__(self, run_id: str, epoch: int, directory: Path, ledger: LedgerClient, scopes: tuple[str, ...]) -> None:
+        self.id = run_id
+        self.epoch = epoch
+        self.directory = directory
+        self.ledger = ledger
+        self.scopes = scopes
+        self._opened: set[str] = set()
+        self._elapsed = 0.0
+        self._since = time.monotonic()
+
+    async def step(self, path: str, work: Callable[[Step], Awaitable[M]], *, result: type[M]) -> M:
+        """Do `work` once and remember what it returned.
+
+        Returns a validated `result`, live or replayed. Raises JournalDiverged if the path was opened before in this
+        execution: a branch that runs beside another needs a path of its own.
+        """
+        if path in self._opened:
+            raise JournalDiverged(f"step {path!r} of run {self.id} was opened twice; give each branch its own path")
+        self._opened.add(path)
+        state = await self.ledger.begin_step(BeginStep(run=self.id, path=path, epoch=self.epoch))
+        if state.done:
+            return result.model_validate(state.result)
+        step = Step(self._ticket(path), self.ledger)
+        made = await work(step)
+        finished = await self.ledger.finish_step(
+            FinishStep(run=self.id, path=path, epoch=self.epoch, result=made.model_dump(mode="json"), rows=step.rows)
+        )
+        return result.model_validate(finished.result)
+
+    async def observe(self, name: str, read: Callable[[], Any]) -> Any:
+        """Journal what is read from outside and steers the run. `read` is not called when the value is known."""
+        found = await self.ledger.recall(Recall(run=self.id, path="", name=name))
+        if found.found:
+            return found.value
+        value = read()
+        if asyncio.iscoroutine(value):
+            value = await value
+        stored = await self.ledger.observe(Observe(run=self.id, path="", name=name, value=value, epoch=self.epoch))
+        return stored.value
+
+    async def elapsed(self, name: str) -> float:
+        """Seconds this run has been worked on, interruptions left out; journalled under `name`."""
+        now = self._elapsed + time.monotonic() - self._since
+        stored = float(await self.observe(name, lambda: round(now, 3)))
+        self._elapsed, self._since = max(stored, self._elapsed), time.monotonic()
+        return stored
+
+    def worked(self) -> float:
+        """Seconds worked so far by the best knowledge of this process; steers nothing that is not observed."""
+        return self._elapsed + time.monotonic() - self._since
+
+    async def record(self, name: str, *rows: LakeRecord) -> None:
+        """Rows that belong to no step, written once per `name`."""
+        await self.ledger.record(Record(token=f"{self.id}|{name}", rows=rows))
+
+    async def close(self, status: RunStatus, *rows: LakeRecord) -> None:
+        """End the run, or with `interrupted` free it for another process."""
+        await self.ledger.close_run(CloseRun(run=self.id, epoch=self.epoch, status=status, rows=rows))
+
+    def _ticket(self, path: str) -> Ticket:
+        return Ticket(run=self.id, path=path, epoch=self.epoch, scopes=self.scopes)
+
+
+async def open_run(
+    ledger: LedgerClient,
+    run_id: str,
+    *,
+    pipeline: str,
+    pins: dict[str, Any],
+    owner: Owner,
+    directory: Path,
+    caps: Mapping[str, int | None],
+) -> tuple[Run, RunStatus]:
+    """Open a run for this process; returns it with the status it had before.
+
+    Takes over at once from an owner that is provably dead on this machine. Raises RunIsOpen where another process
+    holds the run, RunDiverged where the pins differ from those the run was started with.
+    """
+    message = OpenRun(
+        run=run_id, pipeline=pipeline, pins=pins, owner=str(owner), token=uuid.uuid4().hex, caps=dict(caps)
+    )
+    try:
+        opened = await ledger.open_run(message)
+    except RunIsOpen as refusal:
+        holder = read_owner(str(refusal.facts.get("owner", "")))
+        if holder is None or not holder.is_dead:
+            raise
+        opened = await ledger.open_run(message.model_copy(update={"take_over": True}))
+    return Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps))), opened.status
+
+
+@contextlib.asynccontextmanager
+async def lease(run: Run, owner: Owner, seconds: float) -> Any:
+    """Keep the run's lease while the block runs; cancels the block when another process has taken the run."""
+    block = asyncio.current_task()
+    lost: list[BessemerError] = []
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(seconds / 3)
+            try:
+                await run.ledger.renew(Renew(run=run.id, owner=str(owner), epoch=run.epoch))
+            except Fenced as refusal:
+                lost.append(refusal)
+                if block is not None:
+                    block.cancel()
+                return
+
+    keeper = asyncio.create_task(keep())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost:
+            raise lost[0] from None
+        raise
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper

@@ -1,0 +1,76 @@
+"""What every pipeline is made of: a plan that is pinned, a coroutine, and an outcome that is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from bessemer.actors.crew import RunCrew
+from bessemer.cluster.ledger.operations import LakeRecord, RunStatus
+from bessemer.cluster.run import Run
+
+Ending = Literal["converged", "max_rounds", "plateau", "not_judged", "deadline", "budget", "cancelled"]
+
+
+class EndingFacts(NamedTuple):
+    """What an ending means: for the shell, for the ledger, for people."""
+
+    exit_code: int
+    status: RunStatus
+    words: str
+
+
+ENDINGS: dict[Ending, EndingFacts] = {
+    "converged": EndingFacts(0, "done", "converged: every must criterion is met"),
+    "max_rounds": EndingFacts(1, "done", "out of rounds before the work converged"),
+    "plateau": EndingFacts(1, "done", "plateau: two rounds brought no material gain"),
+    "not_judged": EndingFacts(3, "done", "not judged: nothing here could be measured or scored"),
+    "deadline": EndingFacts(3, "interrupted", "out of time; what was accepted so far is saved"),
+    "budget": EndingFacts(4, "budget", "out of budget; what was accepted so far is saved"),
+    "cancelled": EndingFacts(130, "interrupted", "cancelled; what was accepted so far is saved"),
+}
+
+
+class Plan(BaseModel):
+    """Arguments of a run, resolved and pinned: resuming under others is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Outcome(BaseModel):
+    """How a run ended."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ClassVar[str] = "run"
+    run: str
+    ending: Ending
+    explanation: str = ""
+    cost: int = 0
+    """Micro-dollars charged so far, what is in doubt included."""
+
+    @property
+    def exit_code(self) -> int:
+        return ENDINGS[self.ending].exit_code
+
+    @property
+    def status(self) -> RunStatus:
+        return ENDINGS[self.ending].status
+
+    def lake_rows(self) -> tuple[LakeRecord, ...]:
+        """Rows written when the run is closed."""
+        return ()
+
+
+P = TypeVar("P", bound=Plan)
+O = TypeVar("O", bound=Outcome)  # noqa: E741
+
+
+class Pipeline(NamedTuple, Generic[P, O]):
+    """A pipeline as the run host finds it: `PIPELINE` in its module."""
+
+    plan: type[P]
+    outcome: type[O]
+    run: Callable[[Run, RunCrew, Any], Awaitable[O]]

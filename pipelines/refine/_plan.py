@@ -1,0 +1,95 @@
+"""What a refinement is asked to do, and what it answers."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bessemer.actors.judging.types import Ceiling, CriteriaSet
+from bessemer.actors.probes.base import DeliverableClass, ProbeResult
+from bessemer.pipelines._base import Outcome, Plan
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RefinePlan(Plan):
+    """A refinement, resolved: every default is filled in and every file that steers it is read."""
+
+    task: str
+    source: str
+    """Absolute path of the folder whose work is refined; never written to."""
+    focus: str = ""
+    """Relative path of the one file the task is about; empty for the whole folder."""
+    criteria: CriteriaSet | None = None
+    """The user's, a file's or a preset's; None lets the criteria writer or the probes say."""
+    probes: tuple[str, ...] = ()
+    """Built-in probes or command lines; empty chooses by the files there are."""
+    probe_timeout: float = 120.0
+    interpreter: str = ""
+    """Absolute path of the Python that the probes run in."""
+    build_backend: str
+    eval_backend: str = ""
+    """Empty: the verdict comes from the probes."""
+    max_rounds: int = Field(default=3, ge=1)
+    builders: int = Field(default=2, ge=1)
+    candidates: int = Field(default=1, ge=1)
+    time_budget: float | None = None
+    """Seconds of work, interruptions left out."""
+    confirm_criteria: bool = False
+    confirm_each_round: bool = False
+    max_output_tokens: int = 4096
+    max_file_bytes: int = 50_000_000
+
+
+class Work(_Frozen):
+    """What was taken in."""
+
+    commit: str
+    """The user's work as the first commit of the run's private repository."""
+    files: tuple[str, ...]
+    klass: DeliverableClass
+    probes: tuple[str, ...]
+    not_verified: tuple[str, ...] = ()
+    baseline: tuple[ProbeResult, ...] = ()
+
+
+class RoundSummary(_Frozen):
+    """One round as people are told of it."""
+
+    number: int
+    commit: str
+    verdict: Literal["converged", "iterate", "not_judged"]
+    scores: dict[str, int]
+    probes: tuple[ProbeResult, ...]
+    tasks_tried: int = 0
+    tasks_accepted: int = 0
+    guard: str = "skipped"
+    seconds: float = 0.0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    ceiling: Ceiling = "ceiling_not_reached"
+
+
+class RefineOutcome(Outcome):
+    """How a refinement ended, with every round and where the files are."""
+
+    kind: ClassVar[str] = "refine"
+    criteria: CriteriaSet | None = None
+    before: tuple[ProbeResult, ...] = ()
+    after: tuple[ProbeResult, ...] = ()
+    rounds: tuple[RoundSummary, ...] = ()
+    commit: str = ""
+    base: str = ""
+    changed_files: tuple[str, ...] = ()
+    result: str = ""
+    """Absolute path of the folder with the refined work; empty where nothing was taken in."""
+    directory: str = ""
+    """Absolute path of the run's files."""
+    not_verified: tuple[str, ...] = ()
+    in_doubt: int = 0
+    seconds: float = 0.0
