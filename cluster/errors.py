@@ -25,6 +25,7 @@
     │   ├── LakeError                  5
     │   ├── SandboxUnavailable         5
     │   ├── StateUnwritable            5   full disk, read-only state directory
+    │   ├── WorkspaceError             5   git failed, or a run's repository is damaged
     │   └── ClusterError               5
     └── Cancelled                    130
 
@@ -144,6 +145,10 @@ class SandboxUnavailable(InfrastructureError):
 
 
 class StateUnwritable(InfrastructureError):
+    pass
+
+
+class WorkspaceError(InfrastructureError):
     pass
 
 
