@@ -1,0 +1,26 @@
+"""Backends: models behind one seam."""
+
+from bessemer.actors.backends._context import CallContext, current_call
+from bessemer.actors.backends._registry import (
+    PROVIDERS,
+    Capabilities,
+    capabilities,
+    check_keys,
+    key_variables,
+    open_backend,
+    resolve_name,
+    short_names,
+)
+
+__all__ = [
+    "PROVIDERS",
+    "CallContext",
+    "Capabilities",
+    "capabilities",
+    "check_keys",
+    "current_call",
+    "key_variables",
+    "open_backend",
+    "resolve_name",
+    "short_names",
+]

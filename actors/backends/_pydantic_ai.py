@@ -1,0 +1,225 @@
+"""The adapter over pydantic-ai's models: our request in, our Reply or BackendFailure out.
+
+Structured output uses the vendor's JSON-schema mode and is validated here, so that usage survives a broken answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from bessemer.actors.backends._failures import failure_of, one_line
+from bessemer.actors.backends._schema import schema_error
+from bessemer.actors.backends.base import BackendFailure, CallFailure, FinishReason, ModelRequest, Reply, Usage
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
+
+_FINISH: dict[str, FinishReason] = {
+    "stop": "stop",
+    "tool_call": "tool_calls",
+    "length": "length",
+    "content_filter": "content_filter",
+    "error": "error",
+}
+RAW_TEXT_LIMIT = 2000
+"""Characters of an unusable answer that its failure carries."""
+
+
+async def _nothing() -> None:
+    return None
+
+
+class PydanticAIBackend:
+    """One pydantic-ai model as a backend."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Model[Any],
+        *,
+        close: Callable[[], Awaitable[None]] = _nothing,
+        settings: ModelSettings | None = None,
+        json_schema: bool = True,
+    ) -> None:
+        """`json_schema=False` asks for JSON in words, for servers without a JSON-schema mode."""
+        self.name = name
+        self._model = model
+        self._close = close
+        self._settings: ModelSettings = settings or {}
+        self._json_schema = json_schema
+
+    async def request(self, request: ModelRequest) -> Reply:
+        """One attempt, no retries. Raises BackendFailure; CancelledError passes through."""
+        from pydantic_ai.direct import model_request
+
+        started = time.monotonic()
+        try:
+            messages = _messages(request)
+            parameters = self._parameters(request)
+            async with asyncio.timeout(request.timeout):
+                response = await model_request(
+                    self._model,
+                    messages,
+                    model_settings=self._request_settings(request),
+                    model_request_parameters=parameters,
+                )
+            return _reply(self.name, request, response, time.monotonic() - started)
+        except BackendFailure:
+            raise
+        except Exception as error:
+            raise BackendFailure(failure_of(error, self.name)) from None
+
+    async def close(self) -> None:
+        await self._close()
+
+    def _parameters(self, request: ModelRequest) -> ModelRequestParameters:
+        from pydantic_ai.models import ModelRequestParameters
+        from pydantic_ai.output import OutputObjectDefinition
+        from pydantic_ai.tools import ToolDefinition
+
+        tools = [
+            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
+            for tool in request.tools
+        ]
+        if request.output_schema is None:
+            return ModelRequestParameters(function_tools=tools)
+        wanted = OutputObjectDefinition(json_schema=request.output_schema, name=request.output_name)
+        return ModelRequestParameters(
+            function_tools=tools,
+            output_mode="native" if self._json_schema else "prompted",
+            output_object=wanted,
+            allow_text_output=True,
+        )
+
+    def _request_settings(self, request: ModelRequest) -> ModelSettings:
+        settings = self._settings.copy()
+        settings["max_tokens"] = request.max_output_tokens
+        settings["timeout"] = request.timeout
+        if request.temperature is not None:
+            settings["temperature"] = request.temperature
+        if request.seed is not None:
+            settings["seed"] = request.seed
+        if request.effort is not None:
+            settings["thinking"] = request.effort
+        return settings
+
+
+def _messages(request: ModelRequest) -> list[ModelMessage]:
+    from pydantic_ai.messages import ModelMessagesTypeAdapter, UserPromptPart
+    from pydantic_ai.messages import ModelRequest as Message
+
+    messages = ModelMessagesTypeAdapter.validate_python(list(request.history)) if request.history else []
+    if request.prompt or not messages:
+        messages.append(Message(parts=[UserPromptPart(request.prompt)], instructions=request.instructions or None))
+    elif request.instructions and isinstance(messages[-1], Message):
+        messages[-1].instructions = request.instructions
+    return messages
+
+
+def _reply(backend: str, request: ModelRequest, response: ModelResponse, seconds: float) -> Reply:
+    text = "".join(part.content for part in response.parts if part.part_kind == "text")
+    calls = any(part.part_kind == "tool-call" for part in response.parts)
+    finish = _FINISH.get(response.finish_reason or "", "tool_calls" if calls else "stop")
+    usage = _usage(response)
+    request_id = response.provider_response_id or ""
+    if (failure := _unusable(backend, response, finish, usage, request_id)) is not None:
+        raise BackendFailure(failure)
+    data = None
+    if request.output_schema is not None and not calls:
+        data = read_json(backend, text, request.output_schema, finish, usage, request_id)
+    elif finish == "length":
+        raise BackendFailure(truncated(backend, request.max_output_tokens, text, usage, request_id))
+    return Reply(
+        text=text,
+        data=data,
+        message=_message(response) if request.history or request.tools else {},
+        usage=usage,
+        finish="tool_calls" if calls else finish,
+        model=response.model_name or "",
+        request_id=request_id,
+        seconds=round(seconds, 6),
+    )
+
+
+def _unusable(
+    backend: str, response: ModelResponse, finish: FinishReason, usage: Usage, request_id: str
+) -> CallFailure | None:
+    details = response.provider_details or {}
+    refusal = details.get("refusal")
+    if refusal or details.get("finish_reason") == "refusal":
+        message = one_line(f"{backend} refused: {refusal if isinstance(refusal, str) else 'no reason given'}")
+        return CallFailure(kind="refusal", message=message, usage=usage, request_id=request_id)
+    if finish == "content_filter":
+        message = f"{backend}: the provider's content filter withheld the answer"
+        return CallFailure(kind="content_filter", message=message, usage=usage, request_id=request_id)
+    if finish == "error":
+        message = f"{backend}: the provider ended the answer with an error"
+        return CallFailure(kind="infrastructure", message=message, usage=usage, request_id=request_id)
+    return None
+
+
+def truncated(backend: str, limit: int, text: str, usage: Usage, request_id: str = "") -> CallFailure:
+    """The failure of an answer that was cut off at its output limit."""
+    said = one_line(text[-200:], 200)
+    message = f"{backend}: the answer was cut off at its limit of {limit} output tokens; it ended with: {said}"
+    return CallFailure(kind="truncated", message=message, usage=usage, request_id=request_id)
+
+
+def read_json(
+    backend: str, text: str, schema: dict[str, Any], finish: FinishReason, usage: Usage, request_id: str = ""
+) -> Any:
+    """The JSON value in `text`, which must satisfy `schema`. Raises BackendFailure (malformed_output, truncated)."""
+    try:
+        value = json.loads(unfence(text))
+        wrong = schema_error(value, schema)
+    except ValueError as error:
+        value, wrong = None, f"not JSON: {error}"
+    if not wrong:
+        return value
+    raw = text[:RAW_TEXT_LIMIT]
+    if finish == "length":
+        message = f"{backend}: the answer was cut off and is {wrong}; raw answer: {raw}"
+        raise BackendFailure(CallFailure(kind="truncated", message=message, usage=usage, request_id=request_id))
+    message = f"{backend}: the answer does not fit its schema: {wrong}; raw answer: {raw}"
+    raise BackendFailure(CallFailure(kind="malformed_output", message=message, usage=usage, request_id=request_id))
+
+
+def unfence(text: str) -> str:
+    """`text` without the one Markdown fence that models like to put around JSON."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and stripped.count("```") == 2:
+        return stripped[3:-3].removeprefix("json").strip()
+    return stripped
+
+
+def _usage(response: ModelResponse) -> Usage:
+    used = response.usage
+    return Usage(
+        input=used.input_tokens,
+        cache_read=used.cache_read_tokens,
+        cache_write=used.cache_write_tokens,
+        cache_write_1h=used.cache_write_1h_tokens,
+        output=used.output_tokens,
+        reasoning=used.output_reasoning_tokens or int(used.details.get("reasoning_tokens", 0) or 0),
+    )
+
+
+def _message(response: ModelResponse) -> dict[str, Any]:
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+    dumped: dict[str, Any] = ModelMessagesTypeAdapter.dump_python([response], mode="json")[0]
+    return dumped
+
+
+def quiet_settings_warnings() -> None:
+    """pydantic-ai warns for every request that carries a setting its model ignores; one host would flood its log."""
+    from pydantic_ai.exceptions import UnsupportedSettingWarning
+
+    warnings.simplefilter("ignore", UnsupportedSettingWarning)

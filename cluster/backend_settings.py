@@ -1,0 +1,122 @@
+"""How models are reached: the `backends:` section of the settings. Holds names of key variables, never keys."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PriceOverride(_Frozen):
+    """A user's own price in dollars for a million tokens. What is left out costs as much as `input`."""
+
+    input: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
+    output: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
+    cache_read: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    free: bool = False
+    """Says on purpose that calls cost nothing; without it at least one price must be above 0."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> PriceOverride:
+        if not self.free and not (self.input or self.output):
+            raise ValueError("give input and output in dollars for a million tokens, or free: true")
+        return self
+
+
+class PriceSettings(_Frozen):
+    overrides: dict[str, PriceOverride] = Field(default_factory=dict)
+    """Prices by `provider/model`, or by `provider/*` for every model of a provider."""
+
+
+class ProviderSettings(_Frozen):
+    """One vendor. Empty fields mean the vendor's own defaults."""
+
+    base_url: str = ""
+    key_variable: str = ""
+    """Environment variable the key is read from, where it is not the vendor's usual one."""
+    max_in_flight: int = Field(default=256, ge=1)
+
+
+class CompatibleSettings(_Frozen):
+    """Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, a gateway."""
+
+    base_url: str = ""
+    """For example `http://127.0.0.1:8000/v1`; empty reads `BESSEMER_COMPATIBLE_URL`."""
+    key_variable: str = "BESSEMER_COMPATIBLE_KEY"
+    free: bool = False
+    """True where the server costs nothing, so that no price is needed."""
+    tools: bool = True
+    may_judge: bool = True
+    structured: Literal["json_schema", "none"] = "json_schema"
+    images: bool = False
+    max_in_flight: int = Field(default=256, ge=1)
+
+
+class EmbeddedSettings(_Frozen):
+    """The model that needs no key."""
+
+    threads: int = Field(default=0, ge=0)
+    """Threads the model computes with; 0 takes every core this process may use."""
+    slots: int = Field(default=4, ge=1, le=16)
+    """Requests answered side by side; they share the context."""
+    context_tokens: int = Field(default=16_384, ge=1024)
+    """Tokens of context for all slots together."""
+    small_memory: bool = False
+    """Takes about 0.6 GB less memory and answers about half as fast."""
+    model_dir: str = ""
+    """Where the assembled model is kept (1.1 GB); empty is the user's cache directory."""
+    start_timeout: float = Field(default=180.0, gt=0)
+    """Seconds the model may take to load."""
+
+
+class ScriptedSettings(_Frozen):
+    """Answers from a scenario file, for tests and rehearsals."""
+
+    scenario: str = ""
+    """Path of a YAML file; empty reads `BESSEMER_SCENARIO`."""
+    books: str = ""
+    """File to which each served request is appended as a JSON line; empty keeps no books."""
+
+
+class RetrySettings(_Frozen):
+    attempts: int = Field(default=6, ge=1)
+    """Attempts at one call, the first included."""
+    seconds: float = Field(default=300.0, ge=0)
+    """No retry starts later than this many seconds after the first attempt."""
+    lost_resends: int = Field(default=1, ge=0)
+    """How often a call may be sent again whose request may have been billed without an answer."""
+
+
+class BackendSettings(_Frozen):
+    """The `backends:` section."""
+
+    names: dict[str, str] = Field(default_factory=dict)
+    """Short names of your own; they win over `configs/backends.yaml`."""
+    anthropic: ProviderSettings = ProviderSettings()
+    openai: ProviderSettings = ProviderSettings()
+    google: ProviderSettings = ProviderSettings()
+    xai: ProviderSettings = ProviderSettings()
+    compatible: CompatibleSettings = CompatibleSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    scripted: ScriptedSettings = ScriptedSettings()
+    retry: RetrySettings = RetrySettings()
+    prices: PriceSettings = PriceSettings()
+    hosts: int = Field(default=0, ge=0)
+    """Backend host processes per provider under load; 0 takes one per core, at most 4."""
+
+    def vendor(self, provider: str) -> ProviderSettings:
+        """Settings of one of the four vendors. Raises KeyError for any other name."""
+        vendors: dict[str, Any] = {
+            "anthropic": self.anthropic,
+            "openai": self.openai,
+            "google": self.google,
+            "xai": self.xai,
+        }
+        found: ProviderSettings = vendors[provider]
+        return found

@@ -1,0 +1,228 @@
+"""What a call costs, and the most it can cost, in micro-dollars.
+
+A price in dollars for a million tokens is the same number as micro-dollars for one token. Prices come from
+genai-prices, whose version is recorded beside every cost, and from a table of the user's own, which wins. A price
+applies to one call: long-context tiers jump for the whole request, so summed usage must never be priced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import yaml
+from pydantic import ValidationError
+
+from bessemer.cluster.backend_settings import PriceOverride, PriceSettings
+from bessemer.cluster.canonical import content_hash
+from bessemer.cluster.errors import SettingsError, UnpricedModel
+from bessemer.cluster.money import MicroDollars
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+FREE_PROVIDERS = frozenset({"embedded", "scripted"})
+OVERHEAD_TOKENS = 1024
+"""Input tokens a provider may add to what is sent: chat template, tool and schema preambles."""
+_PRICE_DATA_IDS = {"xai": "x-ai"}
+_PRICE_HORIZON = timedelta(hours=1)
+"""A call reserved now ends within this time; a price that rises meanwhile is counted in its worst case."""
+
+
+class TokenUsage(Protocol):
+    """Tokens of one call: `input` includes both caches, `cache_write` its one-hour part, `output` reasoning."""
+
+    @property
+    def input(self) -> int: ...
+    @property
+    def cache_read(self) -> int: ...
+    @property
+    def cache_write(self) -> int: ...
+    @property
+    def cache_write_1h(self) -> int: ...
+    @property
+    def output(self) -> int: ...
+    @property
+    def reasoning(self) -> int: ...
+
+
+class _Tier(NamedTuple):
+    above: int
+    """Applies to requests with more input tokens than this."""
+    price: Decimal
+
+
+Rate = tuple[_Tier, ...]
+
+
+class Rates(NamedTuple):
+    """Micro-dollars a token by kind, each with its tiers in rising order."""
+
+    input: Rate
+    cache_read: Rate
+    cache_write: Rate
+    cache_write_1h: Rate
+    output: Rate
+    reasoning: Rate
+    per_request: Decimal
+
+    def cost(self, usage: TokenUsage) -> Decimal:
+        long_write = min(usage.cache_write_1h, usage.cache_write)
+        counts = (
+            (self.input, max(0, usage.input - usage.cache_read - usage.cache_write)),
+            (self.cache_read, usage.cache_read),
+            (self.cache_write, usage.cache_write - long_write),
+            (self.cache_write_1h, long_write),
+            (self.output, max(0, usage.output - usage.reasoning)),
+            (self.reasoning, min(usage.reasoning, usage.output)),
+        )
+        return self.per_request + sum((_at(rate, usage.input) * tokens for rate, tokens in counts), Decimal(0))
+
+    def worst(self, input_tokens: int, output_tokens: int) -> Decimal:
+        kinds_in = (self.input, self.cache_read, self.cache_write, self.cache_write_1h)
+        dearest_in = max(_dearest(rate, input_tokens) for rate in kinds_in)
+        dearest_out = max(_dearest(rate, input_tokens) for rate in (self.output, self.reasoning))
+        return self.per_request + dearest_in * input_tokens + dearest_out * output_tokens
+
+
+_NOTHING: Rate = (_Tier(-1, Decimal(0)),)
+FREE = Rates(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, Decimal(0))
+
+
+class PriceBook:
+    """Prices by backend name (`provider/model`). Cheap to ask: tables are cached by model and price period."""
+
+    def __init__(
+        self,
+        overrides: Mapping[str, PriceOverride | Mapping[str, Any]] | None = None,
+        *,
+        free: frozenset[str] = frozenset(),
+    ) -> None:
+        """`free` names further providers whose calls cost nothing. Raises SettingsError for a malformed override."""
+        self._overrides = {name: _override(name, given) for name, given in (overrides or {}).items()}
+        self._free = FREE_PROVIDERS | free
+        self._models: dict[str, ModelInfo] = {}
+        self._tables: dict[tuple[str, int], Rates] = {}
+
+    @property
+    def data_version(self) -> str:
+        """Version of the price data, with a hash of the overrides where there are any."""
+        from importlib.metadata import version
+
+        known = f"genai-prices-{version('genai-prices')}"
+        if not self._overrides:
+            return known
+        table = {name: given.model_dump(mode="json") for name, given in self._overrides.items()}
+        return f"{known}+{content_hash(table)[:8]}"
+
+    def require(self, backend: str) -> None:
+        """Raises UnpricedModel unless every call to `backend` can be priced."""
+        self._rates(backend, datetime.now(UTC))
+
+    def worst_case(self, backend: str, request_bytes: int, max_output_tokens: int) -> MicroDollars:
+        """The most one call can cost if it is sent within the hour.
+
+        `request_bytes` is the UTF-8 length of everything sent: a token is at least one byte, so it bounds the input.
+        Raises UnpricedModel.
+        """
+        now = datetime.now(UTC)
+        tokens = request_bytes + OVERHEAD_TOKENS
+        worst = max(self._rates(backend, at).worst(tokens, max_output_tokens) for at in (now, now + _PRICE_HORIZON))
+        return MicroDollars(math.ceil(worst))
+
+    def cost(self, backend: str, usage: TokenUsage, at: datetime | None = None) -> MicroDollars:
+        """What one call cost that was sent at `at` (now if None), rounded up once. Raises UnpricedModel."""
+        return MicroDollars(math.ceil(self._rates(backend, at or datetime.now(UTC)).cost(usage)))
+
+    def _rates(self, backend: str, at: datetime) -> Rates:
+        provider, _, model = backend.partition("/")
+        given = self._overrides.get(backend) or self._overrides.get(f"{provider}/*")
+        if given is not None:
+            return _rates_of_override(given)
+        if provider in self._free:
+            return FREE
+        price = self._info(backend, provider, model).get_prices(at)
+        key = (backend, id(price))
+        if key not in self._tables:
+            if price.input_mtok is None or price.output_mtok is None:
+                raise UnpricedModel(_unpriced(backend))
+            self._tables[key] = _rates_of_model(price)
+        return self._tables[key]
+
+    def _info(self, backend: str, provider: str, model: str) -> ModelInfo:
+        if backend not in self._models:
+            from genai_prices.data_snapshot import get_snapshot
+
+            try:
+                found = get_snapshot().find_provider_model(model, None, _PRICE_DATA_IDS.get(provider, provider), None)
+            except LookupError:
+                raise UnpricedModel(_unpriced(backend)) from None
+            self._models[backend] = found[1]
+        return self._models[backend]
+
+
+def load_prices(settings: PriceSettings, *, free: frozenset[str] = frozenset()) -> PriceBook:
+    """The price book of the shipped table and the user's overrides, which win. Raises SettingsError."""
+    text = resources.files("bessemer.configs").joinpath("prices.yaml").read_text(encoding="utf-8")
+    shipped = (yaml.safe_load(text) or {}).get("overrides") or {}
+    return PriceBook({**shipped, **settings.overrides}, free=free)
+
+
+def _unpriced(backend: str) -> str:
+    return (
+        f"no price is known for {backend!r}, so no budget could hold; set one in the configuration, in dollars for a "
+        f"million tokens: backends: {{prices: {{overrides: {{{backend}: {{input: 1.0, output: 4.0}}}}}}}}"
+    )
+
+
+def _override(name: str, given: PriceOverride | Mapping[str, Any]) -> PriceOverride:
+    try:
+        return given if isinstance(given, PriceOverride) else PriceOverride.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in (name, *first["loc"]))
+        raise SettingsError(f"price override {where} is not usable: {first['msg']}") from None
+
+
+def _rates_of_override(given: PriceOverride) -> Rates:
+    read = given.input if given.cache_read is None else given.cache_read
+    write = given.input if given.cache_write is None else given.cache_write
+    output = _rate(given.output)
+    return Rates(_rate(given.input), _rate(read), _rate(write), _rate(write), output, output, Decimal(0))
+
+
+def _rates_of_model(price: ModelPrice) -> Rates:
+    """Rates of a model in genai-prices. A kind without a price of its own costs what the kind around it costs."""
+    plain = _rate(price.input_mtok) or _NOTHING
+    output = _rate(price.output_mtok) or _NOTHING
+    write = _rate(price.cache_write_mtok) or plain
+    per_request = getattr(price, "requests_kcount", None)
+    return Rates(
+        input=plain,
+        cache_read=_rate(price.cache_read_mtok) or plain,
+        cache_write=write,
+        cache_write_1h=_rate(price.cache_write_1h_mtok) or write,
+        output=output,
+        reasoning=_rate(getattr(price, "output_reasoning_mtok", None)) or output,
+        per_request=_rate(per_request)[0].price * 1000 if per_request is not None else Decimal(0),
+    )
+
+
+def _rate(price: Any) -> Rate:
+    if price is None:
+        return ()
+    if isinstance(price, Decimal):
+        return (_Tier(-1, price),)
+    return (_Tier(-1, price.base), *(_Tier(tier.start, tier.price) for tier in price.tiers))
+
+
+def _at(rate: Rate, input_tokens: int) -> Decimal:
+    return next(tier.price for tier in reversed(rate) if input_tokens > tier.above)
+
+
+def _dearest(rate: Rate, input_tokens: int) -> Decimal:
+    return max(tier.price for tier in rate if input_tokens > tier.above)
