@@ -1,0 +1,87 @@
+"""Files that are whole or absent: written beside, made durable, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from bessemer.cluster.errors import StateUnwritable
+
+_REMEDY = {
+    errno.ENOSPC: "the disk is full; free some space and run the command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+    errno.EROFS: "the file system is read-only; choose another state directory",
+    errno.EACCES: "permission denied; check the directory's permissions or choose another state directory",
+    errno.EPERM: "permission denied; check the directory's permissions or choose another state directory",
+    errno.ENOTDIR: "a part of the path is a file; choose another state directory",
+}
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `data`, durably: a reader sees the old file or the new one, never a torn one.
+
+    Missing parent folders are made. Raises StateUnwritable (full disk, read-only or forbidden directory) and leaves
+    nothing half-written behind.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_durably(beside, data, mode, os.O_CREAT | os.O_EXCL)
+            beside.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def append_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Append `data` to `path` in one write and make it durable. Raises StateUnwritable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_durably(path, data, mode, os.O_CREAT | os.O_APPEND)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def writable_directory(path: Path) -> Path:
+    """The absolute path of a directory that exists and takes files; it is made if missing. Raises StateUnwritable."""
+    directory = path.expanduser().absolute()
+    trial = directory / f".writable.{secrets.token_hex(6)}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _write_durably(trial, b"", 0o600, os.O_CREAT | os.O_EXCL)
+        trial.unlink()
+    except OSError as error:
+        raise unwritable(directory, error) from None
+    return directory
+
+
+def unwritable(path: Path, error: OSError) -> StateUnwritable:
+    """The one line that an error of the file system becomes."""
+    number = error.errno or 0
+    return StateUnwritable(f"cannot write {path}: {_REMEDY.get(number, error.strerror or str(error))}")
+
+
+def _write_durably(path: Path, data: bytes, mode: int, flags: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    # Some file systems refuse to sync a directory; the rename has happened then and stands.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
