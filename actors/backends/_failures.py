@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bessemer.actors.backends.base import CallFailure, FailureKind
 
 if TYPE_CHECKING:
-    from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+    from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError, ModelHTTPError
 
 MAX_MESSAGE = 400
 _UNBILLED_SERVER_STATUS = frozenset({503, 529})
@@ -37,6 +37,8 @@ def failure_of(error: BaseException, backend: str) -> CallFailure:
     if isinstance(error, ContentFilterError):
         return CallFailure(kind="content_filter", message=_say(backend, error), maybe_billed=True)
     if isinstance(error, UnexpectedModelBehavior):
+        if "expected JSON data" in error.message:
+            return _not_an_api(backend)
         return CallFailure(kind="infrastructure", message=_say(backend, error), retryable=True, maybe_billed=True)
     if isinstance(error, UserError | NotImplementedError):
         return CallFailure(kind="bad_request", message=_say(backend, error))
@@ -51,26 +53,61 @@ def _of_transport(error: BaseException, backend: str) -> CallFailure:
     """Errors a transport raises past the SDK (google-genai on aiohttp does), and everything unforeseen."""
     import aiohttp
 
-    if isinstance(error, aiohttp.ClientError | ConnectionError | OSError):
-        unsent = isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError)
-        return CallFailure(kind="connection", message=_say(backend, error), retryable=True, maybe_billed=not unsent)
+    if isinstance(error, aiohttp.ClientError | OSError):
+        kind: FailureKind = "timeout" if isinstance(error, TimeoutError) else "connection"
+        unsent = _was_unsent(error)
+        return CallFailure(kind=kind, message=_say(backend, error), retryable=True, maybe_billed=not unsent)
     return CallFailure(kind="infrastructure", message=_say(backend, error), maybe_billed=True)
 
 
+def _of_connection(error: ModelConnectionError, backend: str) -> CallFailure:
+    """The aiohttp transport of the SDKs calls every lost connection a connect time-out; the cause knows better."""
+    from pydantic_ai.exceptions import ModelTimeoutError
+
+    transport = _transport_error(error)
+    unsent = error.phase in ("pool", "connect") if transport is None else _was_unsent(transport)
+    late = isinstance(error, ModelTimeoutError) if transport is None else isinstance(transport, TimeoutError)
+    said = transport if transport is not None and not late else error
+    kind: FailureKind = "timeout" if late else "connection"
+    return CallFailure(kind=kind, message=_say(backend, said), retryable=True, maybe_billed=not unsent)
+
+
+def _transport_error(error: BaseException) -> BaseException | None:
+    """What aiohttp raised, in the chain of causes of `error`."""
+    import aiohttp
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.ClientError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _was_unsent(transport: BaseException) -> bool:
+    """Whether the connection was never made, so that nothing can have been sent over it."""
+    import aiohttp
+
+    unsent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ConnectionRefusedError)
+    return isinstance(transport, unsent)
+
+
+def _not_an_api(backend: str) -> CallFailure:
+    message = f"{backend}: the address answered with a web page or text, not JSON; check its base URL and any proxy"
+    return CallFailure(kind="bad_request", message=message, maybe_billed=True)
+
+
 def _of_api_error(error: ModelAPIError, backend: str) -> CallFailure:
-    from pydantic_ai.exceptions import ModelConnectionError, ModelHTTPError, ModelRequestTimeout, ModelTimeoutError
+    from pydantic_ai.exceptions import ModelConnectionError, ModelHTTPError, ModelRequestTimeout
 
     if isinstance(error, ModelHTTPError):
         return _of_status(error, backend)
     if isinstance(error, ModelConnectionError):
-        unsent = error.phase in ("pool", "connect") or _refused(error)
-        kind: FailureKind = "timeout" if isinstance(error, ModelTimeoutError) else "connection"
-        return CallFailure(kind=kind, message=_say(backend, error), retryable=True, maybe_billed=not unsent)
+        return _of_connection(error, backend)
     if isinstance(error, ModelRequestTimeout):
         return CallFailure(kind="timeout", message=_say(backend, error), retryable=True, maybe_billed=True)
     if _answered_html(error):
-        message = f"{backend}: the address answered with a web page, not with an API; check its base URL and any proxy"
-        return CallFailure(kind="bad_request", message=message, maybe_billed=True)
+        return _not_an_api(backend)
     return CallFailure(kind="infrastructure", message=_say(backend, error), retryable=True, maybe_billed=True)
 
 
@@ -123,18 +160,6 @@ def _says_context(error: ModelHTTPError) -> bool:
 def _answered_html(error: ModelAPIError) -> bool:
     text = error.message.lower()
     return "<html" in text or "<!doctype html" in text
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether the connection was never made, wherever in the chain of causes that stands."""
-    import aiohttp
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionRefusedError | aiohttp.ClientConnectorError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def _body_text(error: ModelHTTPError) -> str:

@@ -1,0 +1,236 @@
+"""The one place where a paid request happens.
+
+A call goes: lease of the limiter -> reserve in the ledger -> send -> settle, release or doubt -> retry or give up.
+
+| object | role | lifetime |
+|---|---|---|
+| `BackendService` | makes calls, each once at a time | the host |
+| `_Running` | one call being made, and how many wait for it | the call |
+| `CallAccounting` | the ledger's side | the host |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
+from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
+from bessemer.actors.backends import CallContext, current_call, open_backend
+from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply, split_name
+from bessemer.cluster.backend_settings import BackendSettings
+from bessemer.cluster.errors import BessemerError, BudgetExhausted
+from bessemer.cluster.ledger.operations import Outcome
+from bessemer.cluster.limits import CircuitOpen, Feedback, LimitKey, LimitPolicy, Limits, LimitsLike
+from bessemer.cluster.prices import PriceBook, load_prices
+
+_FEEDBACK: dict[str, Feedback] = {
+    "rate_limited": "throttled",
+    "overloaded": "throttled",
+    "timeout": "failed",
+    "connection": "failed",
+    "infrastructure": "failed",
+    "auth": "failed",
+    "permission": "failed",
+}
+
+
+@dataclass
+class _Running:
+    envelope: CallEnvelope
+    task: asyncio.Task[Outcome | BudgetRefused]
+    waiting: int = 0
+
+
+class BackendService:
+    """Makes calls through the backends it hosts. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        ledger: CallLedger,
+        prices: PriceBook | None = None,
+        limits: LimitsLike | None = None,
+        settings: BackendSettings | None = None,
+        *,
+        host: str = "backend",
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        """What is None is made as the settings say. `host` names the actor that this service lives in."""
+        self.settings = settings or BackendSettings()
+        self._books = CallAccounting(ledger, prices or book_of(self.settings), host)
+        self._limits = limits or limits_of(self.settings)
+        self._policy = policy or RetryPolicy.of(self.settings.retry)
+        self._backends: dict[str, asyncio.Task[Backend]] = {}
+        self._running: dict[CallKey, _Running] = {}
+
+    @property
+    def instance(self) -> str:
+        """Name of this incarnation of the host, as its reservations are signed."""
+        return self._books.instance
+
+    async def call(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
+        """Make the call, or give back its outcome. The same call asked for twice is made once.
+
+        Raises UsageError (unknown, unpriced or keyless backend), DeadlineExceeded, Fenced, Closed, JournalDiverged,
+        LedgerUnavailable.
+        """
+        running = self._running.get(envelope.key)
+        if running is not None and running.envelope.epoch != envelope.epoch:
+            # A late answer of the older epoch fills the call's empty outcome: cheaper than asking again.
+            await asyncio.wait([running.task], timeout=envelope.within)
+            running = self._running.get(envelope.key)
+        if running is None:
+            running = self._start(envelope)
+        running.waiting += 1
+        try:
+            return await asyncio.shield(running.task)
+        finally:
+            running.waiting -= 1
+            if running.waiting == 0 and not running.task.done():
+                running.task.cancel()
+
+    def describe(self) -> dict[str, Any]:
+        """What is hosted and in flight, as JSON."""
+        states = self._limits.states() if isinstance(self._limits, Limits) else {}
+        return {
+            "instance": self.instance,
+            "models": sorted(self._backends),
+            "in_flight": [str(key) for key in self._running],
+            "limits": {key: state._asdict() for key, state in states.items()},
+        }
+
+    async def close(self) -> None:
+        """Stop every call (attempts that were sent become in doubt) and close the backends."""
+        tasks = [running.task for running in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEDGER_PATIENCE)
+        for opening in self._backends.values():
+            with contextlib.suppress(BessemerError, asyncio.CancelledError):
+                await (await opening).close()
+
+    def _start(self, envelope: CallEnvelope) -> _Running:
+        running = _Running(envelope, asyncio.create_task(self._make(envelope)))
+        self._running[envelope.key] = running
+
+        def forget(task: asyncio.Task[Outcome | BudgetRefused]) -> None:
+            if self._running.get(envelope.key) is running:
+                del self._running[envelope.key]
+            if not task.cancelled():
+                task.exception()  # nobody may be left to read it
+
+        running.task.add_done_callback(forget)
+        return running
+
+    async def _make(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
+        now = asyncio.get_running_loop().time()
+        progress = Progress(started=now, deadline=now + envelope.within)
+        worst = self._books.worst_case(envelope)
+        backend = await self._backend(envelope.request.backend)
+        while True:
+            try:
+                result = await self._attempt(envelope, backend, worst, progress)
+            except BudgetExhausted as refusal:
+                return BudgetRefused(failure=CallFailure(kind="budget", message=refusal.message), facts=refusal.facts)
+            if isinstance(result, Outcome):
+                return result
+            pause = self._pause(result, progress)
+            if pause is None:
+                return await self._books.give_up(envelope, result, progress)
+            await asyncio.sleep(pause)
+
+    async def _attempt(
+        self, envelope: CallEnvelope, backend: Backend, worst: int, progress: Progress
+    ) -> Outcome | CallFailure:
+        """One turn at the provider, or the outcome that is there already."""
+        try:
+            lease = await self._limits.acquire(limit_key(envelope.request.backend), progress.left())
+        except CircuitOpen as refused:
+            progress.tries += 1
+            return CallFailure(kind="overloaded", message=str(refused), retryable=True, retry_after=refused.retry_after)
+        feedback: Feedback = "unsent"
+        retry_after: float | None = None
+        attempt: Attempt | None = None
+        try:
+            reserved = await self._books.reserve(envelope, worst, progress)
+            if isinstance(reserved, Outcome):
+                return reserved
+            attempt = reserved
+            result = await self._send(envelope, backend, attempt)
+            if isinstance(result, CallFailure):
+                feedback, retry_after = _FEEDBACK.get(result.kind, "ok"), result.retry_after
+            else:
+                feedback = "ok"
+            # The slot is free as soon as the provider has answered; the ledger's write needs none.
+            await self._limits.release(lease, feedback, retry_after)
+            return await self._book(envelope, attempt, result, progress)
+        finally:
+            await self._limits.release(lease, feedback, retry_after)
+            if attempt is not None:
+                await self._books.abandon(attempt)
+
+    @staticmethod
+    async def _send(envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
+        current_call.set(CallContext(attempt.id, envelope.persona, envelope.purpose))
+        attempt.send()
+        try:
+            return await backend.request(envelope.request)
+        except BackendFailure as error:
+            return error.failure
+
+    async def _book(
+        self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, progress: Progress
+    ) -> Outcome | CallFailure:
+        """End an attempt by what it brought. A failure whose usage is known was billed: it is the outcome."""
+        progress.tries += 1
+        if result.usage is not None:
+            return await self._books.settle(envelope, attempt, result, result.usage, progress)
+        progress.lost += result.maybe_billed
+        await self._books.drop(attempt, result)
+        return result
+
+    def _pause(self, failure: CallFailure, progress: Progress) -> float | None:
+        now = asyncio.get_running_loop().time()
+        pause = self._policy.pause(failure, tries=progress.tries, lost=progress.lost, elapsed=now - progress.started)
+        return None if pause is None or now + pause >= progress.deadline else pause
+
+    async def _backend(self, name: str) -> Backend:
+        """The open backend of that name. Opening imports an SDK, so it happens once, in a thread."""
+        if name not in self._backends:
+            self._backends[name] = asyncio.create_task(asyncio.to_thread(open_backend, name, self.settings))
+        opening = self._backends[name]
+        try:
+            return await asyncio.shield(opening)
+        except BessemerError:
+            self._backends.pop(name, None)
+            raise
+
+
+def limit_key(backend: str) -> LimitKey:
+    """The limiter a backend's calls go through. There is one account per provider and host."""
+    name = split_name(backend)
+    if name is None:
+        return LimitKey(backend, "default", "")
+    return LimitKey(name.provider, "default", name.model)
+
+
+def limits_of(settings: BackendSettings) -> Limits:
+    """Limiters as the settings ask for: the embedded model gets as many requests as it has slots."""
+    ceilings = {
+        "embedded": settings.embedded.slots,
+        "openai-compatible": settings.compatible.max_in_flight,
+        **{vendor: settings.vendor(vendor).max_in_flight for vendor in ("anthropic", "openai", "google", "xai")},
+    }
+    policies = {
+        provider: LimitPolicy(initial=float(min(64, most)), ceiling=float(most)) for provider, most in ceilings.items()
+    }
+    return Limits(policies, LimitPolicy(initial=256.0, ceiling=1024.0))
+
+
+def book_of(settings: BackendSettings) -> PriceBook:
+    """The price book the settings ask for."""
+    free = frozenset({"openai-compatible"}) if settings.compatible.free else frozenset()
+    return load_prices(settings.prices, free=free)

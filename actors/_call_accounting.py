@@ -1,0 +1,262 @@
+"""The ledger's side of a call: reserving, and ending every reservation in one of its ways.
+
+| object | role | lifetime |
+|---|---|---|
+| `CallLedger` | what is needed of the ledger's client | the host |
+| `CallAccounting` | makes and ends reservations under this host's name | the host |
+| `Attempt` | one reservation on its way to its end | one sending |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from bessemer.actors._call_rows import Ended, call_row
+from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, request_bytes
+from bessemer.actors.backends.base import CallFailure, Reply, Usage
+from bessemer.cluster.errors import DeadlineExceeded, LedgerUnavailable, Pending
+from bessemer.cluster.ledger.operations import (
+    AttemptStatus,
+    Doubt,
+    GiveUp,
+    Outcome,
+    Release,
+    Reserve,
+    Reserved,
+    Settle,
+)
+from bessemer.cluster.prices import PriceBook
+
+T = TypeVar("T")
+
+SEND_WITHIN = 30.0
+"""Seconds after a reservation in which it may be sent."""
+ANSWER_GRACE = 60.0
+"""Seconds beyond a request's time-out until the sweep may call its attempt lost."""
+LEDGER_PATIENCE = 60.0
+"""Seconds a write that must not be lost is repeated while the ledger does not answer."""
+PENDING_PAUSE = 0.25
+"""Seconds between looks at an attempt that another host has in flight."""
+
+
+class CallLedger(Protocol):
+    """What calls need of the ledger's client."""
+
+    async def reserve(self, operation: Reserve, /) -> Reserved | Outcome: ...
+
+    async def settle(self, operation: Settle, /) -> Outcome: ...
+
+    async def release(self, operation: Release, /) -> AttemptStatus: ...
+
+    async def doubt(self, operation: Doubt, /) -> AttemptStatus: ...
+
+    async def give_up(self, operation: GiveUp, /) -> Outcome: ...
+
+
+@dataclass
+class Progress:
+    """How far a call has come. Times are the event loop's."""
+
+    started: float
+    deadline: float
+    tries: int = 0
+    lost: int = 0
+    """Attempts that may be billed without an answer."""
+
+    def left(self) -> float:
+        """Seconds until the call's deadline. Raises DeadlineExceeded when there are none."""
+        left = self.deadline - _now()
+        if left <= 0:
+            raise DeadlineExceeded("the call did not end within its time; resume the run, or give it more time")
+        return left
+
+
+@dataclass
+class Attempt:
+    """One reservation that this host made and must end."""
+
+    id: str
+    sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    sent: bool = False
+    ended: bool = False
+
+    def send(self) -> None:
+        self.sent, self.sent_at = True, datetime.now(UTC)
+
+
+class CallAccounting:
+    """Makes and ends reservations. Writes that must not be lost outlive cancellation and a restarting ledger."""
+
+    def __init__(self, ledger: CallLedger, prices: PriceBook, host: str) -> None:
+        """`host` names the actor; each incarnation of it signs its reservations with a name of its own."""
+        self.host = host
+        self.instance = f"{host}@{uuid.uuid4().hex[:12]}"
+        self._ledger = ledger
+        self._prices = prices
+        self._open: set[str] = set()
+        self._serial = itertools.count(1)
+
+    def worst_case(self, envelope: CallEnvelope) -> int:
+        """The most the call can cost, in micro-dollars. Raises UnpricedModel."""
+        request = envelope.request
+        return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens)
+
+    async def reserve(self, envelope: CallEnvelope, worst: int, progress: Progress) -> Attempt | Outcome:
+        """An attempt that may be sent now, or the outcome the call has already.
+
+        Waits for an open attempt of the call that another host has in flight; puts one in doubt whose host was lost.
+        Raises BudgetExhausted, Fenced, Closed, JournalDiverged, DeadlineExceeded.
+        """
+        while True:
+            asked = _now()
+            operation = self._reservation(envelope, worst)
+            try:
+                answer = await self._reserve(operation, progress)
+            except Pending as refusal:
+                await self._clear(envelope, refusal, progress)
+                continue
+            if isinstance(answer, Outcome):
+                return answer
+            attempt = Attempt(answer.attempt)
+            self._open.add(attempt.id)
+            # `asked` is before the ledger's own time of the reservation, so this never sends after `send_by`.
+            if _now() - asked < SEND_WITHIN:
+                return attempt
+            await self._end(attempt, Release(attempt=attempt.id, reason="reserved too late to be sent"))
+
+    async def settle(
+        self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, usage: Usage, progress: Progress
+    ) -> Outcome:
+        """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
+        cost = self._prices.cost(envelope.request.backend, usage, attempt.sent_at)
+        operation = Settle(
+            attempt=attempt.id,
+            epoch=envelope.epoch,
+            cost=cost,
+            usage=usage.model_dump(),
+            answer=reply_value(result) if isinstance(result, Reply) else failure_value(result),
+            rows=(call_row(envelope, self._ended(attempt, result, cost, progress)),),
+        )
+        self._close(attempt)
+        return await undisturbed(patiently(lambda: self._ledger.settle(operation), LEDGER_PATIENCE))
+
+    async def drop(self, attempt: Attempt, failure: CallFailure) -> None:
+        """End an attempt that brought nothing: released where it was certainly not billed, else in doubt."""
+        if failure.maybe_billed:
+            await self._end(attempt, Doubt(attempt=attempt.id, reason=failure.message))
+        else:
+            await self._end(attempt, Release(attempt=attempt.id, reason=failure.message))
+
+    async def abandon(self, attempt: Attempt) -> None:
+        """End an attempt that nobody waits for any more: cancelled, or broken by an error of ours."""
+        if attempt.ended:
+            return
+        if attempt.sent:
+            await self._end(attempt, Doubt(attempt=attempt.id, reason="cancelled after it was sent"))
+        else:
+            await self._end(attempt, Release(attempt=attempt.id, reason="cancelled before it was sent"))
+
+    async def give_up(self, envelope: CallEnvelope, failure: CallFailure, progress: Progress) -> Outcome:
+        """Make the failure the call's outcome, so that a late answer cannot change the run's path."""
+        operation = GiveUp(
+            run=envelope.run,
+            path=envelope.path,
+            index=envelope.index,
+            epoch=envelope.epoch,
+            failure=failure_value(failure),
+            rows=(call_row(envelope, self._ended(Attempt(""), failure, 0, progress)),),
+        )
+        return await undisturbed(patiently(lambda: self._ledger.give_up(operation), LEDGER_PATIENCE))
+
+    def _reservation(self, envelope: CallEnvelope, worst: int) -> Reserve:
+        request = envelope.request
+        return Reserve(
+            run=envelope.run,
+            path=envelope.path,
+            index=envelope.index,
+            request_hash=request.request_hash(),
+            worst=worst,
+            scopes=envelope.scopes,
+            epoch=envelope.epoch,
+            token=f"{self.instance}:{envelope.key}:{next(self._serial)}",
+            send_within=SEND_WITHIN,
+            answer_within=request.timeout + ANSWER_GRACE,
+            detail={"backend": request.backend, "persona": envelope.persona, "purpose": envelope.purpose},
+        )
+
+    async def _reserve(self, operation: Reserve, progress: Progress) -> Reserved | Outcome:
+        """Reserve; a caller cancelled meanwhile leaves no reservation behind."""
+        task = asyncio.ensure_future(patiently(lambda: self._ledger.reserve(operation), progress.left()))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task], timeout=LEDGER_PATIENCE)
+            if task.done() and not task.cancelled() and task.exception() is None:
+                answer = task.result()
+                if isinstance(answer, Reserved):
+                    await self.abandon(Attempt(answer.attempt))
+            raise
+
+    async def _clear(self, envelope: CallEnvelope, refusal: Pending, progress: Progress) -> None:
+        attempt, token = str(refusal.facts.get("attempt", "")), str(refusal.facts.get("token", ""))
+        instance = token.partition(":")[0]
+        # An actor of this name runs once: an attempt of it that is not open here belongs to a dead incarnation.
+        gone = instance in envelope.lost_hosts or instance.partition("@")[0] in (*envelope.lost_hosts, self.host)
+        if gone and attempt and attempt not in self._open:
+            reason = f"{instance or 'its host'} was lost while the attempt was in flight"
+            operation = Doubt(attempt=attempt, reason=reason)
+            await undisturbed(patiently(lambda: self._ledger.doubt(operation), LEDGER_PATIENCE))
+        else:
+            await asyncio.sleep(min(PENDING_PAUSE, progress.left()))
+
+    async def _end(self, attempt: Attempt, operation: Release | Doubt) -> None:
+        self._close(attempt)
+
+        async def write() -> AttemptStatus:
+            if isinstance(operation, Release):
+                return await self._ledger.release(operation)
+            return await self._ledger.doubt(operation)
+
+        await undisturbed(patiently(write, LEDGER_PATIENCE))
+
+    def _close(self, attempt: Attempt) -> None:
+        attempt.ended = True
+        self._open.discard(attempt.id)
+
+    def _ended(self, attempt: Attempt, result: Reply | CallFailure, cost: int, progress: Progress) -> Ended:
+        seconds = (datetime.now(UTC) - attempt.sent_at).total_seconds()
+        return Ended(attempt.id, progress.tries, attempt.sent_at, seconds, cost, self._prices.data_version, result)
+
+
+async def patiently(operation: Callable[[], Awaitable[T]], within: float) -> T:
+    """Repeat an idempotent operation while the ledger does not answer, for `within` seconds."""
+    deadline, pause = _now() + within, 0.05
+    while True:
+        try:
+            return await operation()
+        except LedgerUnavailable:
+            if _now() + pause > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 2.0)
+
+
+async def undisturbed(work: Awaitable[T]) -> T:
+    """Finish `work` even if the caller is cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task], timeout=LEDGER_PATIENCE)
+        raise
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
