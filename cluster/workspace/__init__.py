@@ -3,6 +3,9 @@
 The user's files are only ever read, until the user asks for a branch or for the result to be applied.
 """
 
+from bessemer.cluster.workspace._apply import apply_back, recover
+from bessemer.cluster.workspace._checksum import user_checkout_hash
+from bessemer.cluster.workspace._export import export_branch, export_patch, export_to
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._types import (
@@ -28,6 +31,12 @@ __all__ = [
     "Refused",
     "RefusedPath",
     "Repository",
+    "apply_back",
+    "export_branch",
+    "export_patch",
+    "export_to",
     "read_intake",
+    "recover",
     "take_in",
+    "user_checkout_hash",
 ]

@@ -55,27 +55,19 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=False)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there complete and on the disk, or not at all."""
-    with partial(path) as place, disk_errors(path):
-        with place.open("wb") as file:
-            file.write(content)
-            flush(file.fileno())
-        place.replace(path)
-        flush_folder(path.parent)
-
-
 def flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
 def flush_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # Some file systems refuse to sync a folder; the rename has happened then and stands.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:

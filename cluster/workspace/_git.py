@@ -53,7 +53,7 @@ PRIVATE_SETTINGS = {
 }
 
 _UNWRITABLE = re.compile(r"No space left on device|Read-only file system|Permission denied|Disk quota exceeded")
-_UNWRITABLE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
+_UNWRITABLE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 
 class Output(NamedTuple):

@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bessemer.cluster.errors import DeliverableError, WorkspaceError
+from bessemer.cluster.files import write_atomic
 from bessemer.cluster.workspace import _paths
-from bessemer.cluster.workspace._disk import flush_folder, is_empty_place, make_folder, partial, write_whole
+from bessemer.cluster.workspace._disk import flush_folder, is_empty_place, make_folder, partial
 from bessemer.cluster.workspace._git import PRIVATE_SETTINGS, Git, disk_errors
 from bessemer.cluster.workspace._import import BRANCH, FirstCommit
 from bessemer.cluster.workspace._listing import Listing, list_source
@@ -73,7 +74,7 @@ async def _take_in(source: Path, repository: Path, limits: IntakeLimits, exclude
     listing = await list_source(source, exclude, limits.max_file_bytes)
     with partial(repository) as place:
         intake = await _make(place, source, listing, limits)
-        await in_thread(write_whole, place / _RECORD, intake.model_dump_json(indent=1).encode())
+        await in_thread(write_atomic, place / _RECORD, intake.model_dump_json(indent=1).encode(), 0o600)
         with disk_errors(repository):
             if is_empty_place(repository):
                 place.replace(repository)

@@ -36,7 +36,7 @@ LFS_POINTER = "is a Git LFS pointer without its content; run `git lfs pull` firs
 UNREADABLE = "cannot be read; give read access or remove it"
 BINARY = "is a binary file; name a text file or a folder"
 
-_LFS_HEAD = b"version https://git-lfs.github.com/spec/v1"
+_LFS_POINTER_FORM = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(ext-.*\n)*oid sha256:[0-9a-f]+\n")
 _GIT_ALIAS = re.compile(r"git~\d+", re.IGNORECASE)
 
 
@@ -98,7 +98,7 @@ def link_escapes(root: Path, path: str, target: str) -> bool:
 
 
 def is_lfs_pointer(content: bytes) -> bool:
-    return len(content) < 1024 and content.startswith(_LFS_HEAD)
+    return len(content) < 1024 and _LFS_POINTER_FORM.match(content) is not None
 
 
 def is_binary(content: bytes) -> bool:

@@ -166,13 +166,17 @@ class Repository:
                     await in_thread(remove, directory)
                 place.replace(directory)
 
-    async def check_out(self, commit: str, place: Path) -> None:
-        """Write a commit's files into a new folder `place`."""
+    async def check_out(self, commit: str, place: Path, paths: list[str] | None = None) -> None:
+        """Write a commit's files, or those named, into a new folder `place`."""
         make_folder(place)
         git = self.git.having(place, GIT_WORK_TREE=place)
         with self._worktrees.own_index(git) as own:
             await own.run("read-tree", commit)
-            await own.run("checkout-index", "--all", "--force")
+            if paths is None:
+                await own.run("checkout-index", "--all", "--force")
+            else:
+                names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+                await own.run("checkout-index", "--force", "-z", "--stdin", stdin=names)
 
     async def entries(self, commit: str, paths: list[str]) -> dict[str, tuple[str, str]]:
         """Mode (as git writes it, `100755`) and blob of those of `paths` that a commit holds."""

@@ -100,14 +100,24 @@ class Exported(_Frozen):
 
 
 class Applied(_Frozen):
-    """The result stands in the user's folder."""
+    """The result stands in the user's folder. Paths that already were as the result has them are in none."""
 
     written: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """None: so that a caller may ask both answers the same question."""
+        return ()
 
 
 class Conflict(_Frozen):
     """Nothing was written, because these files are not as they were at the start."""
 
     files: tuple[RefusedPath, ...]
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """The paths alone."""
+        return tuple(file.path for file in self.files)
