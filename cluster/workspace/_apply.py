@@ -35,7 +35,7 @@ async def apply_back(
     root = _root(source)
     store = root / ".bessemer" / "apply"
     with _alone(root):
-        await recover(root)
+        await _take_back(root, store)
         paths = await repo.changed(base, commit)
         before, after = await repo.entries(base, paths), await repo.entries(commit, paths)
         waiting = await in_thread(_not_yet_there, root, paths, after)
@@ -58,10 +58,17 @@ async def apply_back(
 
 
 async def recover(source: Path) -> None:
-    """Put back what an `apply_back` killed halfway had moved. Nothing to do otherwise."""
+    """Put back what an `apply_back` killed halfway had moved. Nothing to do otherwise.
+
+    Raises as `apply_back` does.
+    """
     root = _root(source)
-    store = root / ".bessemer" / "apply"
-    if os.path.lexists(store):  # noqa: ASYNC240 - one stat
+    with _alone(root):
+        await _take_back(root, root / ".bessemer" / "apply")
+
+
+async def _take_back(root: Path, store: Path) -> None:
+    if await in_thread(store.is_dir):
         await in_thread(_moves.undo, root, store)
         await in_thread(lambda: _moves.clear(store, made_parent=False))
 
@@ -95,7 +102,7 @@ def _not_yet_there(root: Path, paths: list[str], after: _Entries) -> list[str]:
 def _is_there(root: Path, path: str, entry: tuple[str, str] | None) -> bool:
     place = root / path
     if entry is None:
-        return not os.path.lexists(place)
+        return not os.path.lexists(place) or _is_folder(place)
     content = _moves.content_of(place)
     if content is None or _moves.mode_of(place) != entry[0]:
         return False

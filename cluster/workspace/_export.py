@@ -174,15 +174,17 @@ async def _commit(scratch: Git, tree: str, parent: str | None, text: str, when: 
 
 async def _hand_over(scratch: Git, checkout: Checkout, commit: str, branch: str) -> None:
     """Give the user's repository the new objects as one pack, then the branch: one rename each."""
+    # Named outright: called from a subfolder, `index-pack` would make a second `.git` there.
+    theirs = checkout.git.having(GIT_DIR=await checkout.git.line("rev-parse", "--absolute-git-dir"))
     objects = scratch.cwd.parent / "objects"
     new = [entry.parent.name + entry.name for entry in objects.glob("[0-9a-f][0-9a-f]/*")]
     names = "".join(f"{name}\n" for name in sorted(new)).encode()
     with (objects / "new.pack").open("w+b") as pack, (objects / "answer").open("wb") as answer:
         await scratch.into(pack, "pack-objects", "--stdout", "--quiet", stdin=names)
         pack.seek(0)
-        await checkout.git.into(answer, "index-pack", "--stdin", stdin=pack)
+        await theirs.into(answer, "index-pack", "--stdin", stdin=pack)
     reference, none = f"refs/heads/{branch}", "0" * len(commit)
     try:
-        await checkout.git.run("update-ref", reference, commit, none)
+        await theirs.run("update-ref", reference, commit, none)
     except BessemerError as error:
         raise UsageError(f"branch {branch!r} could not be created ({error.message}); name a new one") from error

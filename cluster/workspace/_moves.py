@@ -90,13 +90,13 @@ def move_all(root: Path, store: Path, moves: Sequence[Move]) -> None:
 
     Raises Touched for a file that was changed meanwhile; whatever is raised, everything is as it was before.
     """
+    # Deletions first, because a new folder may need the name of a file that goes; undoing goes the other way.
+    moves = sorted(moves, key=lambda move: ("delete", "write", "add").index(move.action))
     _keep_permissions(root, store, moves)
     write_atomic(store / _JOURNAL, _Journal(moves=tuple(moves)).model_dump_json().encode())
     try:
-        for action in ("delete", "write", "add"):
-            for move in moves:
-                if move.action == action:
-                    _make(root, store, move)
+        for move in moves:
+            _make(root, store, move)
         for folder in {(root / move.path).parent for move in moves if (root / move.path).parent.is_dir()}:
             flush_folder(folder)
     except BaseException:
@@ -186,7 +186,7 @@ def _unmake(root: Path, store: Path, move: Move) -> None:
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(target)
-    elif placed:
+    elif move.action == "add":
         _remove_empty(root, target.parent)
 
 
@@ -203,6 +203,8 @@ def _remove_empty(root: Path, folder: Path) -> None:
     while folder != root and folder.is_relative_to(root):
         try:
             folder.rmdir()
+        except FileNotFoundError:
+            pass
         except OSError:
             return
         folder = folder.parent

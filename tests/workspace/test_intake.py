@@ -217,7 +217,7 @@ async def test_submodules_and_nested_repositories_of_a_checkout_are_refused(
     checkout: Path, place: Path, git: Shell, tmp_path: Path
 ) -> None:
     git(checkout, "clone", "-q", ".", "nested")
-    with pytest.raises(DeliverableError, match="nested.* is a git repository inside"):
+    with pytest.raises(DeliverableError, match=r"nested.* is a git repository inside"):
         await take_in(checkout, place)
     git(checkout, "add", "nested")
     with pytest.raises(DeliverableError, match="'nested' is a git submodule"):
@@ -281,7 +281,7 @@ async def test_a_damaged_record_and_a_place_that_takes_nothing_say_so(
     (place / "intake.json").write_text("{")
     with pytest.raises(WorkspaceError, match="missing or damaged"):
         await take_in(checkout, place, existing_ok=True)
-    with pytest.raises(StateUnwritable, match="kept.py"):
+    with pytest.raises(StateUnwritable, match=r"kept\.py"):
         await take_in(checkout, checkout / "kept.py" / "repository")
 
 

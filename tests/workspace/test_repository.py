@@ -191,7 +191,7 @@ async def test_a_diff_is_bounded_and_a_missing_file_named(taken: tuple[Repositor
     assert "+line" in await repo.diff(intake.commit, made.commit)
     cut = await repo.diff(intake.commit, made.commit, limit=1000)
     assert len(cut) < 1100 and cut.endswith("[diff cut at 1000 bytes]\n")
-    with pytest.raises(DeliverableError, match="'nothing.py' is no file of commit"):
+    with pytest.raises(DeliverableError, match=r"'nothing\.py' is no file of commit"):
         await repo.read(made.commit, "nothing.py")
 
 
@@ -288,8 +288,8 @@ def test_any_tree_comes_out_as_it_went_in(
                 (worktree / name).unlink()
             subprocess.run(["cp", "-a", f"{two}/.", str(worktree)], check=True)
             for folder, _, _ in os.walk(worktree, topdown=False):
-                if folder != str(worktree) and not os.listdir(folder):
-                    os.rmdir(folder)
+                if folder != str(worktree) and not any(Path(folder).iterdir()):
+                    Path(folder).rmdir()
             made = await repo.snapshot(worktree, "m", intake.commit)
         assert isinstance(made, Commit) and made.tree == tree
         await repo.export_tree(made.commit, home / "out")
