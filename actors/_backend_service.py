@@ -90,6 +90,7 @@ class BackendService:
             running.waiting -= 1
             if running.waiting == 0 and not running.task.done():
                 running.task.cancel()
+                await asyncio.wait([running.task], timeout=LEDGER_PATIENCE)
 
     def describe(self) -> dict[str, Any]:
         """What is hosted and in flight, as JSON."""
@@ -105,7 +106,8 @@ class BackendService:
         """Stop every call (attempts that were sent become in doubt) and close the backends."""
         tasks = [running.task for running in self._running.values()]
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # what is ending already must not be disturbed in ending its attempt
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=LEDGER_PATIENCE)
         for opening in self._backends.values():

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bessemer.actors._call_rows import Ended, call_row
 from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, request_bytes
@@ -43,6 +43,9 @@ LEDGER_PATIENCE = 60.0
 """Seconds a write that must not be lost is repeated while the ledger does not answer."""
 PENDING_PAUSE = 0.25
 """Seconds between looks at an attempt that another host has in flight."""
+
+_UNDISTURBED: set[asyncio.Future[Any]] = set()
+"""Work that must finish: the event loop itself keeps no strong reference to a task."""
 
 
 class CallLedger(Protocol):
@@ -196,12 +199,16 @@ class CallAccounting:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([task], timeout=LEDGER_PATIENCE)
-            if task.done() and not task.cancelled() and task.exception() is None:
-                answer = task.result()
-                if isinstance(answer, Reserved):
-                    await self.abandon(Attempt(answer.attempt))
+            await undisturbed(self._unreserve(task))
             raise
+
+    async def _unreserve(self, asked: asyncio.Future[Reserved | Outcome]) -> None:
+        """Free what a reservation that nobody waits for any more may still bring."""
+        await asyncio.wait([asked], timeout=LEDGER_PATIENCE)
+        if asked.done() and not asked.cancelled() and asked.exception() is None:
+            answer = asked.result()
+            if isinstance(answer, Reserved):
+                await self.abandon(Attempt(answer.attempt))
 
     async def _clear(self, envelope: CallEnvelope, refusal: Pending, progress: Progress) -> None:
         attempt, token = str(refusal.facts.get("attempt", "")), str(refusal.facts.get("token", ""))
@@ -250,6 +257,8 @@ async def patiently(operation: Callable[[], Awaitable[T]], within: float) -> T:
 async def undisturbed(work: Awaitable[T]) -> T:
     """Finish `work` even if the caller is cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)
+    _UNDISTURBED.add(task)
+    task.add_done_callback(_UNDISTURBED.discard)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -6,11 +6,12 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import RetrySettings
 from bessemer.cluster.canonical import canonical_json
+from bessemer.cluster.errors import BessemerError, error_named
 from bessemer.cluster.ledger.operations import Outcome
 
 
@@ -121,3 +122,40 @@ class RetryPolicy:
         jitter = random.uniform(0, min(self.longest, self.base * 2 ** (tries - 1)))  # noqa: S311  (not a secret)
         pause = jitter if failure.retry_after is None else failure.retry_after + jitter * 0.2
         return pause if elapsed + pause <= self.seconds else None
+
+
+class Ending(BaseModel):
+    """How one envelope of a batch ended: an outcome, a refused budget, or an error by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int
+    """Position of the envelope in its batch."""
+    outcome: Outcome | None = None
+    refused: BudgetRefused | None = None
+    error: str = ""
+    """A class of `bessemer.cluster.errors`."""
+    message: str = ""
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, number: int, ended: Outcome | BudgetRefused) -> Ending:
+        if isinstance(ended, Outcome):
+            return cls(number=number, outcome=ended)
+        return cls(number=number, refused=ended)
+
+    @classmethod
+    def failed(cls, number: int, error: BessemerError) -> Ending:
+        return cls(number=number, error=type(error).__name__, message=error.message, facts=error.facts)
+
+    def result(self) -> Outcome | BudgetRefused:
+        """The outcome; raises the error the call ended with."""
+        if self.outcome is not None:
+            return self.outcome
+        if self.refused is not None:
+            return self.refused
+        raise error_named(self.error, self.message, self.facts)
+
+
+envelopes_json: TypeAdapter[list[CallEnvelope]] = TypeAdapter(list[CallEnvelope])
+endings_json: TypeAdapter[list[Ending]] = TypeAdapter(list[Ending])

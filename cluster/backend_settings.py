@@ -67,8 +67,8 @@ class EmbeddedSettings(_Frozen):
     """Requests answered side by side; they share the context."""
     context_tokens: int = Field(default=16_384, ge=1024)
     """Tokens of context for all slots together."""
-    small_memory: bool = False
-    """Takes about 0.6 GB less memory and answers about half as fast."""
+    small_memory: bool | None = None
+    """Takes 0.6 GB less memory; one request alone is then slower, four at once are not. None: below 8 GB available."""
     model_dir: str = ""
     """Where the assembled model is kept (1.1 GB); empty is the user's cache directory."""
     start_timeout: float = Field(default=180.0, gt=0)

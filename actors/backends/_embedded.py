@@ -15,12 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bessemer.actors.backends._embedded_model import INSTALL_HINT, MODEL_NAME, default_directory, ensure_model
 from bessemer.actors.backends._failures import one_line
 from bessemer.actors.backends.base import Backend, BackendFailure, BackendName, CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import EmbeddedSettings
 from bessemer.cluster.errors import BessemerError, InfrastructureError, UsageError
 
+_AMPLE_MEMORY = 8_000_000_000
 _SERVER = Path(__file__).with_name("_embedded_server.py")
 
 
@@ -148,8 +151,12 @@ class EmbeddedBackend:
             "context_tokens": self._settings.context_tokens,
             "slots": self._settings.slots,
             "threads": self._settings.threads or len(os.sched_getaffinity(0)),
-            "small_memory": self._settings.small_memory,
+            "small_memory": self._saves_memory(),
         }
+
+    def _saves_memory(self) -> bool:
+        wanted = self._settings.small_memory
+        return psutil.virtual_memory().available < _AMPLE_MEMORY if wanted is None else wanted
 
     @staticmethod
     def _environment() -> dict[str, str]:

@@ -46,6 +46,7 @@ def parameters(config: dict[str, Any]) -> Any:
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = config["threads"]
     wanted.no_extra_bufts = config["small_memory"]
     wanted.fit_params = False
+    wanted.cache_ram_mib = 0  # prompts of ended requests would be kept, up to 8 GB of them
     wanted.endpoint_slots = False
     wanted.ui = False
     return wanted

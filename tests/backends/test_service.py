@@ -1,0 +1,260 @@
+"""One place where money is spent: what the ledger holds after every way a call can go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bessemer.actors._backend_service import BackendService
+from bessemer.actors._calls import BudgetRefused, CallEnvelope, RetryPolicy, read_answer
+from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
+from bessemer.cluster.backend_settings import BackendSettings, PriceOverride, PriceSettings, ScriptedSettings
+from bessemer.cluster.errors import DeadlineExceeded, MissingKey, UnknownBackend, UnpricedModel
+from bessemer.cluster.ledger.operations import Outcome, Reserve
+
+from ._memory_ledger import MemoryLedger
+
+PRICED = PriceSettings(overrides={"scripted/*": PriceOverride(input=1, output=1)})  # type: ignore[arg-type]
+QUICK = RetryPolicy(attempts=4, seconds=30, base=0.001, longest=0.001)
+
+
+class House:
+    """A service over a scenario, with its ledger and the scenario's own books."""
+
+    def __init__(self, tmp_path: Path, scenario: str, **ledger: Any) -> None:
+        path = tmp_path / "scenario.yaml"
+        path.write_text(scenario)
+        self._books = tmp_path / "books.jsonl"
+        self.settings = BackendSettings(
+            scripted=ScriptedSettings(scenario=str(path), books=str(self._books)), prices=PRICED
+        )
+        self.ledger = MemoryLedger(**ledger)
+        self.service = self.open()
+
+    def open(self, host: str = "backend/scripted") -> BackendService:
+        return BackendService(self.ledger, settings=self.settings, host=host, policy=QUICK)
+
+    @property
+    def bought(self) -> list[dict[str, str]]:
+        if not self._books.exists():
+            return []
+        return [json.loads(line) for line in self._books.read_text().splitlines()]
+
+
+def call(prompt: str = "hi", **changes: Any) -> CallEnvelope:
+    request = ModelRequest(backend="scripted/one", prompt=prompt, max_output_tokens=100)
+    given: dict[str, Any] = {"run": "r", "path": "s", "index": 0, "epoch": 1, "scopes": ("run:r",), "request": request}
+    return CallEnvelope(**{**given, "within": 20.0, **changes})
+
+
+async def test_a_call_is_reserved_sent_and_settled(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done, usage: {input: 50, output: 7}}")
+    ended = await house.service.call(call(persona="guard", persona_content_hash="abc", purpose="compare"))
+    assert isinstance(ended, Outcome)
+    reply = read_answer(ended)
+    assert isinstance(reply, Reply)
+    assert (reply.text, ended.cost, house.ledger.used) == ("done", 57, 57)
+    reserved = next(op for op in house.ledger.log if isinstance(op, Reserve))
+    assert reserved.worst >= 50 + 100
+    assert reserved.token.startswith(house.service.instance + ":")
+    row = house.ledger.rows[0]
+    assert row.table == "calls"
+    assert (row.row["persona"], row.row["cost"], row.row["attempts"]) == ("guard", 57, 1)
+
+
+async def test_a_settled_call_is_never_sent_again(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done}")
+    first = await house.service.call(call())
+    assert await house.service.call(call()) == first
+    assert await house.open().call(call()) == first
+    assert len(house.bought) == 1
+
+
+async def test_the_same_call_asked_for_twice_at_once_is_made_once(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done, latency: 0.02}")
+    several = await asyncio.gather(*(house.service.call(call()) for _ in range(5)))
+    assert len(set(map(repr, several))) == 1
+    assert len(house.bought) == 1
+
+
+async def test_what_was_certainly_not_billed_is_released_and_tried_again(tmp_path: Path) -> None:
+    house = House(
+        tmp_path, "rules: [{times: 2, answer: {fail: rate_limited, retry_after: 0.001}}]\ndefault: {text: done}"
+    )
+    ended = await house.service.call(call())
+    assert isinstance(read_answer(ended), Reply)
+    assert house.ledger.states() == ["released", "released", "settled"]
+    assert isinstance(ended, Outcome)
+    assert house.ledger.used == ended.cost
+    assert house.ledger.rows[0].row["attempts"] == 3
+
+
+async def test_what_may_be_billed_stays_charged_and_is_sent_once_more(tmp_path: Path) -> None:
+    house = House(tmp_path, "rules: [{times: 1, answer: {fail: timeout}}]\ndefault: {text: done}")
+    assert isinstance(read_answer(await house.service.call(call())), Reply)
+    assert house.ledger.states() == ["in_doubt", "settled"]
+    assert house.ledger.used > house.ledger.attempts["r|s|0|1"].worst
+
+
+async def test_a_call_lost_twice_is_given_up(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {fail: connection}")
+    ended = await house.service.call(call())
+    failure = read_answer(ended)
+    assert isinstance(failure, CallFailure)
+    assert failure.kind == "connection"
+    assert isinstance(ended, Outcome)
+    assert ended.kind == "failure"
+    assert house.ledger.states() == ["in_doubt", "in_doubt"]
+    assert await house.open().call(call()) == ended
+    assert len(house.bought) == 2
+
+
+async def test_a_failure_that_no_retry_helps_is_given_up_at_once(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {fail: auth}")
+    failure = read_answer(await house.service.call(call()))
+    assert isinstance(failure, CallFailure)
+    assert failure.kind == "auth"
+    assert (house.ledger.states(), house.ledger.used) == (["released"], 0)
+
+
+@pytest.mark.parametrize("kind", ["malformed_output", "truncated", "refusal"])
+async def test_a_billed_answer_of_no_use_is_paid_for_and_is_the_outcome(tmp_path: Path, kind: str) -> None:
+    house = House(tmp_path, f"default: {{fail: {kind}, usage: {{input: 30, output: 5}}}}")
+    ended = await house.service.call(call())
+    failure = read_answer(ended)
+    assert isinstance(failure, CallFailure)
+    assert failure.kind == kind
+    assert (house.ledger.states(), house.ledger.used) == (["settled"], 35)
+    assert len(house.bought) == 1
+
+
+async def test_a_refused_budget_is_no_outcome_and_a_raised_cap_continues(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done}", cap=10)
+    ended = await house.service.call(call())
+    assert isinstance(ended, BudgetRefused)
+    assert (ended.failure.kind, ended.facts["scope"]) == ("budget", "run:r")
+    assert not house.bought
+    house.ledger.cap = 10_000
+    assert isinstance(read_answer(await house.service.call(call())), Reply)
+
+
+async def test_concurrent_calls_never_pass_the_cap(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done, usage: {input: 900, output: 100}}", cap=20_000)
+    every = await asyncio.gather(*(house.service.call(call(index=number)) for number in range(60)))
+    assert house.ledger.used <= 20_000
+    refused = [ended for ended in every if isinstance(ended, BudgetRefused)]
+    assert refused
+    assert len(every) - len(refused) == len(house.bought)
+
+
+async def test_cancelled_after_sending_is_in_doubt(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: late, latency: 60}")
+    task = asyncio.create_task(house.service.call(call()))
+    while not house.bought:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await house.service.close()
+    assert house.ledger.states() == ["in_doubt"]
+
+
+async def test_cancelled_before_sending_is_released(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: never}")
+    arrived, go = asyncio.Event(), asyncio.Event()
+    reserve = house.ledger.reserve
+
+    async def slow(operation: Reserve, /) -> Any:
+        made = await reserve(operation)
+        arrived.set()
+        await go.wait()
+        return made
+
+    house.ledger.reserve = slow  # type: ignore[method-assign]
+    task = asyncio.create_task(house.service.call(call()))
+    await arrived.wait()
+    task.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await house.service.close()
+    assert (house.ledger.states(), house.bought) == (["released"], [])
+
+
+async def test_a_restarted_host_doubts_what_its_dead_self_had_in_flight(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done}")
+    dead = house.open()
+    envelope = call()
+    await house.ledger.reserve(
+        Reserve(
+            run="r",
+            path="s",
+            index=0,
+            request_hash=envelope.request.request_hash(),
+            worst=999,
+            scopes=("run:r",),
+            epoch=1,
+            token=f"{dead.instance}:r:s:0:1",
+            send_within=30,
+        )
+    )
+    assert isinstance(read_answer(await house.service.call(envelope)), Reply)
+    assert house.ledger.states() == ["in_doubt", "settled"]
+
+
+async def test_another_hosts_attempt_is_waited_for_unless_it_is_lost(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done, latency: 0.3}")
+    other = house.open("backend/scripted#2")
+    first = asyncio.create_task(other.call(call()))
+    while not house.bought:
+        await asyncio.sleep(0.001)
+    assert await house.service.call(call()) == await first
+    assert len(house.bought) == 1
+    envelope = call(index=1)
+    abandoned = asyncio.create_task(other.call(envelope))
+    while len(house.bought) < 2:
+        await asyncio.sleep(0.001)
+    lost = envelope.model_copy(update={"lost_hosts": ("backend/scripted#2",)})
+    assert isinstance(read_answer(await house.service.call(lost)), Reply)
+    assert len(house.bought) == 3
+    await abandoned
+
+
+async def test_a_restarting_ledger_loses_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done}", down=3)
+    ended = await house.service.call(call())
+    assert isinstance(read_answer(ended), Reply)
+    assert (house.ledger.states(), len(house.bought)) == (["settled"], 1)
+
+
+async def test_a_call_without_time_left_raises(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done, latency: 5}")
+    other = house.open("backend/scripted#2")
+    task = asyncio.create_task(other.call(call()))
+    while not house.bought:
+        await asyncio.sleep(0.001)
+    with pytest.raises(DeadlineExceeded):
+        await house.service.call(call(within=0.05))
+    task.cancel()
+    await other.close()
+
+
+async def test_wrong_backends_spend_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    house = House(tmp_path, "default: {text: done}")
+    wrong = (
+        ("anthropic/claude-opus-4-6", MissingKey),
+        ("openai-compatible/unknown", UnpricedModel),
+        ("openai/no-such-model-zz", UnpricedModel),
+        ("nobody/x", (UnknownBackend, UnpricedModel)),
+    )
+    for backend, error in wrong:
+        request = ModelRequest(backend=backend, prompt="hi")
+        with pytest.raises(error) as caught:
+            await house.service.call(call(request=request))
+        assert "\n" not in str(caught.value)
+    assert not house.ledger.log
