@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,6 +35,9 @@ _NOT_PROCESS = re.compile(
     r"|\bcriteri(?:on|a)\b",
     re.IGNORECASE,
 )
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class SubmissionFile(BaseModel):
@@ -238,7 +241,7 @@ def _only(data: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key in model.model_fields}
 
 
-def _model(model: type[Any], path: Path) -> Any:
+def _model(model: type[M], path: Path) -> M:
     try:
         return model.model_validate(_object(path))
     except ValidationError as error:

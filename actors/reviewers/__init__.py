@@ -1,0 +1,40 @@
+"""Reviewers: personas that turn material into structured, evidence-checked answers, and their model-less siblings."""
+
+from bessemer.actors.reviewers._compare import Comparison, compare, compare_by_probes
+from bessemer.actors.reviewers._dispatch import Dispatch, finding_id, lake_rows, signature
+from bessemer.actors.reviewers._evaluate import Evaluation, evaluate, evaluate_by_probes, findings_of
+from bessemer.actors.reviewers._evidence import EvidenceIndex
+from bessemer.actors.reviewers._material import Subject
+from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes
+from bessemer.actors.reviewers._review import Review, ReviewSettings, review
+from bessemer.actors.reviewers._trace import ProcessReview, analyze_by_counts, analyze_trace
+from bessemer.actors.reviewers._write_criteria import WrittenCriteria, write_criteria
+
+__all__ = [
+    "PROBES",
+    "Comparison",
+    "Dispatch",
+    "Evaluation",
+    "EvidenceIndex",
+    "Persona",
+    "ProcessReview",
+    "Review",
+    "ReviewSettings",
+    "Subject",
+    "WrittenCriteria",
+    "analyze_by_counts",
+    "analyze_trace",
+    "compare",
+    "compare_by_probes",
+    "evaluate",
+    "evaluate_by_probes",
+    "finding_id",
+    "findings_of",
+    "lake_rows",
+    "load_persona",
+    "load_personas",
+    "persona_hashes",
+    "review",
+    "signature",
+    "write_criteria",
+]
