@@ -75,8 +75,10 @@ async def export_branch(
     changed = tuple(await repo.changed(intake.commit, commit))
     text = _message(message, intake)
     async with _scratch(repo, checkout) as scratch:
-        await repo.check_out(commit, scratch.cwd / intake.prefix)
-        tree = await _result_tree(scratch, intake, changed, set(await repo.files(commit)))
+        result = set(await repo.files(commit))
+        touched = {*changed, *intake.uncommitted, *intake.deleted} if intake.source_head else result
+        await repo.check_out(commit, scratch.cwd / intake.prefix, sorted(touched & result))
+        tree = await _result_tree(scratch, intake, touched & result, touched - result)
         made = await _commit(scratch, tree, intake.source_head, text, int(time.time()) if when is None else when)
         await _hand_over(scratch, checkout, made, branch)
     return Exported(target=branch, changed=changed, commit=made, message=text)
@@ -139,17 +141,14 @@ def _quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if '"' in path or ":" in path else path
 
 
-async def _result_tree(scratch: Git, intake: Intake, changed: tuple[str, ...], result: set[str]) -> str:
+async def _result_tree(scratch: Git, intake: Intake, there: set[str], gone: set[str]) -> str:
     """HEAD's tree with every path that the user or the run touched as the result has it; all else stays HEAD's."""
     await scratch.run("read-tree", intake.source_head if intake.source_head else "--empty")
-    touched = {*changed, *intake.uncommitted, *intake.deleted}
-    if intake.source_head is None:
-        touched |= result
-    await _refuse_filters(scratch, [intake.prefix + path for path in touched & result])
-    gone = [intake.prefix + path for path in touched - result]
-    await scratch.run("update-index", "-z", "--force-remove", "--stdin", stdin=_lines(gone))
-    there = [intake.prefix + path for path in touched & result]
-    await scratch.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=_lines(there))
+    written = _lines([intake.prefix + path for path in there])
+    await _refuse_filters(scratch, written)
+    removed = _lines([intake.prefix + path for path in gone])
+    await scratch.run("update-index", "-z", "--force-remove", "--stdin", stdin=removed)
+    await scratch.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=written)
     return await scratch.line("write-tree")
 
 
@@ -157,9 +156,9 @@ def _lines(paths: list[str]) -> bytes:
     return b"".join(os.fsencode(path) + b"\0" for path in sorted(paths))
 
 
-async def _refuse_filters(scratch: Git, paths: list[str]) -> None:
+async def _refuse_filters(scratch: Git, paths: bytes) -> None:
     """A filter is a program of the user's; it is not ours to run, and content that has not passed it is wrong."""
-    facts = await scratch.names("check-attr", "-z", "--stdin", "filter", stdin=_lines(paths))
+    facts = await scratch.names("check-attr", "-z", "--stdin", "filter", stdin=paths)
     for path, _, value in zip(facts[::3], facts[1::3], facts[2::3], strict=True):
         if value not in ("unspecified", "unset"):
             raise UsageError(f"{path!r} passes through the git filter {value!r}; {_OTHER_WAYS}")

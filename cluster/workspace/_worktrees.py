@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.errors import StateUnwritable, WorkspaceError
 from bessemer.cluster.workspace import _paths
 from bessemer.cluster.workspace._disk import is_empty_place, make_folder, partial, remove
@@ -35,42 +36,54 @@ class Worktrees:
         await self.remove_known(path)
         if not is_empty_place(path):
             raise StateUnwritable(f"{str(path)!r} is not a worktree of this run; move it away and resume")
-        make_folder(path.parent)
-        await self._git.run("worktree", "add", "--quiet", "--force", "--detach", "--", str(path), commit)
+        head = await self._git.line("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+        await in_thread(self._register, path, head)
+        git = self.inside(path)
+        await git.run("read-tree", head)
+        await git.run("checkout-index", "--all", "--force", "--index")
+
+    def _register(self, path: Path, head: str) -> None:
+        """What `git worktree add` writes, but at once: it fails when it meets another worktree being added."""
+        make_folder(path)
+        record = self._record(path)
+        with partial(record) as place, disk_errors(path):
+            place.mkdir(parents=True)
+            (place / "HEAD").write_text(f"{head}\n")
+            (place / "commondir").write_text("../..\n")
+            (place / "gitdir").write_text(f"{path}/.git\n")
+            place.rename(record)
+            (path / ".git").write_text(f"gitdir: {record}\n")
 
     async def remove_known(self, path: Path) -> None:
         """Remove `path` and the repository's record of it, if it is one of ours."""
-        record = self._record(path)
-        if record is not None:
+        if self._record(path).is_dir():
             with disk_errors(path):
                 await in_thread(remove, path)
-                await in_thread(remove, record)
+                await in_thread(self._forget, self._record(path))
+
+    def _forget(self, record: Path) -> None:
+        with partial(self._repository / "forgotten") as place:
+            record.rename(place)
 
     async def prune(self) -> None:
         """Remove the records of worktrees whose folder is gone."""
-        for record in self._records():
-            with contextlib.suppress(FileNotFoundError):
-                folder = Path(os.fsdecode((record / "gitdir").read_bytes()).rstrip("\n")).parent
-                if not folder.exists() and not (record / "locked").exists():
-                    await in_thread(remove, record)
+        await in_thread(self._prune)
 
-    def _records(self) -> list[Path]:
-        with contextlib.suppress(FileNotFoundError):
-            return sorted((self._repository / "worktrees").iterdir())
-        return []
-
-    def _record(self, path: Path) -> Path | None:
-        wanted = {f"{place}/.git" for place in (path, os.path.realpath(path))}
-        for record in self._records():
+    def _prune(self) -> None:
+        for link in (self._repository / "worktrees").glob("*/gitdir"):
             with contextlib.suppress(FileNotFoundError):
-                if os.fsdecode((record / "gitdir").read_bytes()).rstrip("\n") in wanted:
-                    return record
-        return None
+                if not Path(link.read_text().rstrip("\n")).parent.exists():
+                    self._forget(link.parent)
+
+    def _record(self, path: Path) -> Path:
+        """The repository's side of a worktree; its name follows from the path."""
+        return self._repository / "worktrees" / f"{path.name}-{content_hash(str(path))[:12]}"
 
     def inside(self, path: Path) -> Git:
         """git for one worktree. Raises WorkspaceError where `path` is none of this repository's."""
+        path = _paths.absolute(path)
         record = self._record(path)
-        if record is None or not path.is_dir():
+        if not record.is_dir() or not path.is_dir():
             raise WorkspaceError(f"{str(path)!r} is not a worktree of {str(self._repository)!r}; add it first")
         return self._git.having(path, GIT_DIR=record, GIT_WORK_TREE=path)
 

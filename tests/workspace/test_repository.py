@@ -75,6 +75,16 @@ async def test_eight_worktrees_work_at_once(taken: tuple[Repository, Intake], tm
     assert {f"f{n}.py" for n in range(8)} <= set(await repo.files(total))
 
 
+async def test_a_worktree_is_one_to_git_too(taken: tuple[Repository, Intake], tmp_path: Path, git: Shell) -> None:
+    repo, intake = taken
+    async with repo.worktree(tmp_path / "w", intake.commit) as worktree:
+        assert git(worktree, "status", "--porcelain") == ""
+        assert git(worktree, "rev-parse", "HEAD").strip() == intake.commit
+        assert f"{worktree} {intake.commit[:7]}" in " ".join(git(repo.path, "worktree", "list").split())
+        write(worktree, {"kept.py": "x\n"})
+        assert git(worktree, "status", "--porcelain").split() == ["M", "kept.py"]
+
+
 async def test_a_tree_hash_sees_every_change_and_restore_undoes_it(
     taken: tuple[Repository, Intake], tmp_path: Path
 ) -> None:
