@@ -21,6 +21,7 @@ from bessemer.actors.judging._files import (
 )
 from bessemer.actors.judging._guard import (
     MixedRule,
+    Side,
     candidate_side,
     guard_from_blind,
     guard_from_probes,
@@ -55,6 +56,7 @@ __all__ = [
     "MixedRule",
     "Route",
     "RunFiles",
+    "Side",
     "SubmissionFile",
     "all_tasks",
     "bind_to_probes",

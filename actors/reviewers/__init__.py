@@ -7,7 +7,7 @@ from bessemer.actors.reviewers._evidence import EvidenceIndex
 from bessemer.actors.reviewers._material import Subject
 from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes
 from bessemer.actors.reviewers._review import Review, ReviewSettings, review
-from bessemer.actors.reviewers._trace import ProcessReview, analyze_by_counts, analyze_trace
+from bessemer.actors.reviewers._trace import ProcessReport, analyze_by_counts, analyze_trace
 from bessemer.actors.reviewers._write_criteria import WrittenCriteria, write_criteria
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Evaluation",
     "EvidenceIndex",
     "Persona",
-    "ProcessReview",
+    "ProcessReport",
     "Review",
     "ReviewSettings",
     "Subject",

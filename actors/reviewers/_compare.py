@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors.builders.base import Journal
 from bessemer.actors.judging import (
-    candidate_side,
+    Side,
     guard_from_blind,
     guard_from_probes,
     merge_guards,
@@ -50,15 +50,20 @@ def compare_by_probes(previous: Subject, candidate: Subject) -> Comparison:
 
 
 async def compare(
-    previous: Subject, candidate: Subject, *, seed: str, persona: Persona, journal: Journal, settings: ReviewSettings
+    previous: Subject,
+    candidate: Subject,
+    *,
+    candidate_is: Side,
+    persona: Persona,
+    journal: Journal,
+    settings: ReviewSettings,
 ) -> Comparison:
     """Have a model compare blindly; what the probes saw lost stays lost. Without an answer the probes decide.
 
-    `seed` draws the candidate's side; the caller journals it.
+    `candidate_is` is the side the candidate is shown on, drawn by `candidate_side` from what the caller journals.
     """
     by_probes = guard_from_probes(previous.probes, candidate.probes, candidate.criteria)
-    side = candidate_side(seed)
-    a, b = (previous, candidate) if side == "B" else (candidate, previous)
+    a, b = (previous, candidate) if candidate_is == "B" else (candidate, previous)
     material = _material(a, b, settings.inline_bytes)
     criteria = candidate.criteria
     texts = {f"{name}/{path}": text for name, tree in material.trees.items() for path, text in tree.texts.items()}
@@ -76,7 +81,7 @@ async def compare(
     if answered.answer is None:
         said = f"{by_probes.summary} (no blind comparison: {answered.message})"
         return Comparison(guard=by_probes.model_copy(update={"summary": said}), dispatch=dispatch)
-    blind = guard_from_blind(_dimensions(answered.answer), side, criteria, judge=settings.backend)
+    blind = guard_from_blind(_dimensions(answered.answer), candidate_is, criteria, judge=settings.backend)
     return Comparison(guard=merge_guards(blind, by_probes), dispatch=dispatch)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,7 +46,7 @@ class Evaluation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verdict: Verdict
-    critique: str
+    critique_md: str
     """Text of `critique_packet.md`."""
     next_tasks: NextTasks | None = None
     """None where there is nothing left to do."""
@@ -79,21 +79,24 @@ async def evaluate(subject: Subject, persona: Persona, journal: Journal, setting
     next_tasks = _next_tasks(answer, subject, verdict, findings)
     return Evaluation(
         verdict=verdict,
-        critique=critique_of_answer(answer, verdict, findings, next_tasks),
+        critique_md=critique_of_answer(answer, verdict, findings, next_tasks),
         next_tasks=next_tasks,
         findings=findings,
         dispatch=dispatched(persona, settings.backend, answered, len(findings)),
     )
 
 
-def evaluate_by_probes(subject: Subject) -> Evaluation:
-    """The evaluation where no model may judge: scores from measurements, tasks from findings."""
+def evaluate_by_probes(subject: Subject, attempts: Mapping[str, int] | None = None) -> Evaluation:
+    """The evaluation where no model may judge: scores from measurements, tasks from findings.
+
+    `attempts` counts earlier tries by task id; tasks tried least come first.
+    """
     verdict = verdict_from_probes(subject.criteria, subject.probes, subject.not_verified)
     findings = findings_of(subject.probes, subject)
-    tasks = tasks_from_findings(subject.probes, goal=subject.goal, criteria=subject.criteria)
+    tasks = tasks_from_findings(subject.probes, goal=subject.goal, criteria=subject.criteria, attempts=attempts)
     return Evaluation(
         verdict=verdict,
-        critique=critique_of_probes(verdict, subject.criteria, subject.probes),
+        critique_md=critique_of_probes(verdict, subject.criteria, subject.probes),
         next_tasks=None if verdict.verdict == "converged" else tasks,
         findings=findings,
         dispatch=measured(PROBES, len(findings)),
@@ -290,7 +293,7 @@ def _without_answer(subject: Subject, persona: Persona, backend: str, failed: Re
     )
     return Evaluation(
         verdict=verdict,
-        critique=critique_of_probes(verdict, subject.criteria, subject.probes),
+        critique_md=critique_of_probes(verdict, subject.criteria, subject.probes),
         next_tasks=tasks_from_findings(subject.probes, goal=subject.goal, criteria=subject.criteria),
         dispatch=dispatched(persona, backend, failed),
     )

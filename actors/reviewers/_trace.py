@@ -23,13 +23,13 @@ TRACE_BYTES = 160_000
 _ASK = "Analyze the traces above. Scores are whole numbers from 1 to 10, or null; give each aspect at most once."
 
 
-class ProcessReview(BaseModel):
+class ProcessReport(BaseModel):
     """What looking at the work's course brought."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verdict: ProcessVerdict
-    report: str
+    report_md: str
     """Text of `process_report.md`."""
     dispatch: Dispatch
 
@@ -73,7 +73,7 @@ def count(builds: Sequence[BuildResult], accepted: int) -> Counts:
     )
 
 
-def analyze_by_counts(builds: Sequence[BuildResult], *, tried: int, accepted: int) -> ProcessReview:
+def analyze_by_counts(builds: Sequence[BuildResult], *, tried: int, accepted: int) -> ProcessReport:
     """The analysis where no model may judge. `tried` tasks, `accepted` changes. Aspects it cannot see have no score."""
     counts = count(builds, accepted)
     learnings = _learnings(counts, tried, accepted)
@@ -86,8 +86,8 @@ def analyze_by_counts(builds: Sequence[BuildResult], *, tried: int, accepted: in
         avoidable_errors=counts.repeated,
     )
     persona = PROBES.model_copy(update={"stage": "trace"})
-    return ProcessReview(
-        verdict=verdict, report=_report(verdict, _overview(counts, tried, accepted), {}), dispatch=measured(persona)
+    return ProcessReport(
+        verdict=verdict, report_md=_report(verdict, _overview(counts, tried, accepted), {}), dispatch=measured(persona)
     )
 
 
@@ -100,7 +100,7 @@ async def analyze_trace(
     persona: Persona,
     journal: Journal,
     settings: ReviewSettings,
-) -> ProcessReview:
+) -> ProcessReport:
     """Have a model read the traces. Totals are always counted by code; without an answer the counts speak alone."""
     counted = analyze_by_counts(builds, tried=tried, accepted=accepted)
     texts = [trace_text(n, build) for n, build in enumerate(builds, start=1)]
@@ -129,8 +129,8 @@ async def analyze_trace(
         "Wasted Effort": answer.wasted_effort,
         "Recommendations for Next Round": answer.recommendations,
     }
-    return ProcessReview(
-        verdict=verdict, report=_report(verdict, answer.execution_overview, details), dispatch=dispatch
+    return ProcessReport(
+        verdict=verdict, report_md=_report(verdict, answer.execution_overview, details), dispatch=dispatch
     )
 
 
