@@ -1,0 +1,71 @@
+"""`bessemer`: the nouns and verbs of the command line. Nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+import typer.main
+
+from bessemer.interfaces.cli import _frame
+from bessemer.interfaces.cli._help import Entry, LazyGroup
+
+ENTRIES = {
+    "refine": Entry("refine", "refine", "Refine work round by round until it converges."),
+    "evaluate": Entry("refine", "evaluate", "Judge work once: verdict, critique and tasks."),
+    "doctor": Entry("doctor", "doctor", "Check this machine and say what to mend."),
+    "run": Entry("run", "app", "List, show, resume, cancel, fork, export and delete runs."),
+    "lake": Entry("lake", "app", "Query and export what was recorded."),
+    "cluster": Entry("cluster", "app", "Keep a local cluster warm, and see what its hosts are doing."),
+    "backend": Entry("backend", "app", "See which models can be reached, and what they cost."),
+    "budget": Entry("budget", "app", "Show budgets and what is in doubt."),
+    "ledger": Entry("budget", "ledger_app", "Keep the ledger small."),
+    "config": Entry("config", "app", "See the settings that hold here."),
+}
+SECTIONS = (
+    ("Work", ("refine", "evaluate")),
+    ("Look", ("run", "lake", "budget", "backend")),
+    ("Keep", ("cluster", "ledger", "config", "doctor")),
+)
+EPILOG = """Every command takes --json: records on stdout, people's text on stderr.
+
+Exit codes:
+""" + "".join(f"  {code:>3}  {meaning}\n" for code, meaning in _frame.EXIT_CODES.items())
+
+
+class _Top(LazyGroup):
+    entries = ENTRIES
+    sections = SECTIONS
+
+
+app = typer.Typer(cls=_Top, add_completion=False, rich_markup_mode=None, epilog=EPILOG, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bessemer import __version__
+
+        print(f"bessemer {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Many models judge and refine work, under a budget that holds."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def command() -> Any:
+    """The whole command line as one command object."""
+    return typer.main.get_group(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    raise SystemExit(_frame.run(sys.argv[1:] if arguments is None else arguments, command()))
