@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -289,3 +292,34 @@ async def test_a_deadline_holds(checkout: Path, place: Path) -> None:
     with pytest.raises(WorkspaceError, match="took longer than"):
         await take_in(checkout, place, limits=IntakeLimits(timeout=0.0001))
     assert not place.exists()
+
+
+_DIE_WHILE_TAKING = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bessemer.cluster.workspace import take_in
+steps = int(sys.argv[3])
+def count(event, arguments):
+    global steps
+    if event in ("subprocess.Popen", "os.rename", "os.mkdir", "os.remove"):
+        steps -= 1
+        if steps < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+asyncio.run(take_in(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("steps", [8, 12, 16, 18])
+async def test_an_intake_killed_anywhere_can_be_done_again(
+    checkout: Path, place: Path, tmp_path: Path, steps: int
+) -> None:
+    before = await user_checkout_hash(checkout)
+    command = [sys.executable, "-c", _DIE_WHILE_TAKING, str(checkout), str(place), str(steps)]
+    died = await asyncio.to_thread(subprocess.run, command, timeout=60, check=False)
+    assert died.returncode in (0, -9)
+    intake = await take_in(checkout, place, existing_ok=True)
+    assert intake.commit == (await take_in(checkout, tmp_path / "other" / "repository")).commit
+    assert [entry.name for entry in place.parent.iterdir()] == ["repository"]
+    assert await user_checkout_hash(checkout) == before
