@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bessemer.cluster.errors import Cancelled
 from bessemer.cluster.run import Ticket
@@ -22,7 +22,7 @@ class Jobs:
     """Work in hand by run and step path. A step asked for again, by a newer epoch, ends the older piece first."""
 
     def __init__(self, slots: int) -> None:
-        self._tasks: dict[_Key, asyncio.Task[object]] = {}
+        self._tasks: dict[_Key, asyncio.Task[Any]] = {}
         self._slots = asyncio.Semaphore(slots)
 
     async def do(self, ticket: Ticket, work: Callable[[], Awaitable[T]]) -> T:
@@ -30,14 +30,14 @@ class Jobs:
         key = _Key(ticket.run, ticket.path)
         await self._end([key])
         task = asyncio.create_task(self._in_slot(work))
-        self._tasks[key] = task  # type: ignore[assignment]  (a task of T is a task of object to whoever cancels it)
+        self._tasks[key] = task
         try:
             return await task
         except asyncio.CancelledError:
             task.cancel()
             raise Cancelled(f"the work on {ticket.path} of run {ticket.run} was cancelled") from None
         finally:
-            if self._tasks.get(key) is task:  # type: ignore[comparison-overlap]
+            if self._tasks.get(key) is task:
                 del self._tasks[key]
 
     async def cancel(self, run: str, path: str = "") -> int:

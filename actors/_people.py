@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import traceback
@@ -41,10 +42,8 @@ class People:
         """Events from number `after` on, and the number to ask from next; waits up to `wait` seconds for one."""
         if len(self._events) <= after and wait > 0:
             self._news.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait)
-            except TimeoutError:
-                pass
         return self._events[after:], len(self._events)
 
     async def ask(self, question: str, text: str, options: tuple[str, ...], default: str) -> str:

@@ -76,11 +76,7 @@ class LakeWriter:
         async with self._turn:
             if self._publisher is None:
                 described = await ask(self._keeper, "describe", encode({}), within=60)
-                self._publisher = Publisher(
-                    self._home.lake_url, described["uuid"], "0", KeeperOutbox(self._keeper)
-                )
+                self._publisher = Publisher(self._home.lake_url, described["uuid"], "0", KeeperOutbox(self._keeper))
             done = await self._publisher.publish_once()
             self._written += done
             return done
-
-

@@ -85,5 +85,3 @@ class HostProber:
         within = (self._timeout + SLACK_SECONDS) * max(1, len(requests))
         results = await ask(self._host, "measure", message, within=within)
         return tuple(ProbeResult.model_validate(result) for result in results)
-
-

@@ -98,9 +98,7 @@ class RunHost:
             return Watched(known=False).model_dump()
         ended = held.task is not None and held.task.done()
         events, upto = await held.people.since(message["after"], 0.0 if ended else message["wait"])
-        return Watched(
-            known=True, events=tuple(events), next=upto, outcome=held.outcome, error=held.error
-        ).model_dump()
+        return Watched(known=True, events=tuple(events), next=upto, outcome=held.outcome, error=held.error).model_dump()
 
     @reply
     async def answer(self, payload: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ class Home(BaseModel):
     lake_url: str
     settings: dict[str, Any]
     """The resolved settings as JSON."""
+    code: str
+    """`code_hash()` of who made this home: hosts that run other code get another namespace."""
 
     @property
     def ledger_namespace(self) -> str:
@@ -29,8 +33,24 @@ class Home(BaseModel):
 
     @property
     def host_namespace(self) -> str:
-        """Ray namespace of the hosts: those that share this ledger and these settings."""
-        return f"bessemer-hosts-{content_hash([self.ledger_url, self.state_dir, self.settings])[:12]}"
+        """Ray namespace of the hosts: those that share this ledger, these settings and this code."""
+        return f"bessemer-hosts-{content_hash([self.ledger_url, self.state_dir, self.settings, self.code])[:12]}"
 
     def run_directory(self, run: str) -> Path:
         return Path(self.state_dir) / "runs" / run
+
+
+STEERING_FOLDERS = ("cluster", "actors", "pipelines", "configs")
+"""Code and data that decide which path a run takes; interfaces only start and show it."""
+
+
+@functools.cache
+def code_hash() -> str:
+    """SHA-256 over the sources that steer a run, by relative path and content."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for folder in STEERING_FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in {".py", ".md", ".yaml", ".json"} and path.is_file():
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -7,6 +7,7 @@ applies to one call: long-context tiers jump for the whole request, so summed us
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -108,7 +109,7 @@ class PriceBook:
         self._models: dict[str, ModelInfo] = {}
         self._tables: dict[tuple[str, int], Rates] = {}
 
-    @property
+    @functools.cached_property
     def data_version(self) -> str:
         """Version of the price data, with a hash of the overrides where there are any."""
         from importlib.metadata import version

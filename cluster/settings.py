@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
 
 from bessemer.cluster._layers import Layers, environment_layer, explain, file_layer, load_keys
-from bessemer.cluster.backend_settings import BackendSettings, PriceOverride
+from bessemer.cluster.backend_settings import BackendSettings, PriceSettings
 from bessemer.cluster.durations import parse_duration
 from bessemer.cluster.errors import SettingsError, UsageError
 from bessemer.cluster.money import MICRO, MicroDollars, parse_usd
@@ -163,9 +163,9 @@ class Settings(BaseModel):
     budget: BudgetSettings = BudgetSettings()
 
     @property
-    def prices(self) -> dict[str, PriceOverride]:
-        """The user's own prices by `provider/model`: what `PriceBook` takes."""
-        return self.backends.prices.overrides
+    def prices(self) -> PriceSettings:
+        """The user's own prices: what `load_prices` lays over the shipped table."""
+        return self.backends.prices
 
 
 def config_files(cwd: Path | None = None) -> tuple[Path, ...]:

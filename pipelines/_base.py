@@ -11,7 +11,9 @@ from bessemer.actors.crew import RunCrew
 from bessemer.cluster.ledger.operations import LakeRecord, RunStatus
 from bessemer.cluster.run import Run
 
-Ending = Literal["converged", "max_rounds", "plateau", "not_judged", "deadline", "budget", "cancelled"]
+Ending = Literal[
+    "converged", "passed", "failed", "max_rounds", "plateau", "not_judged", "deadline", "budget", "cancelled"
+]
 
 
 class EndingFacts(NamedTuple):
@@ -24,6 +26,8 @@ class EndingFacts(NamedTuple):
 
 ENDINGS: dict[Ending, EndingFacts] = {
     "converged": EndingFacts(0, "done", "converged: every must criterion is met"),
+    "passed": EndingFacts(0, "done", "passed: every must criterion is met"),
+    "failed": EndingFacts(1, "done", "failed: the work does not meet its criteria"),
     "max_rounds": EndingFacts(1, "done", "out of rounds before the work converged"),
     "plateau": EndingFacts(1, "done", "plateau: two rounds brought no material gain"),
     "not_judged": EndingFacts(3, "done", "not judged: nothing here could be measured or scored"),

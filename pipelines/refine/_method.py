@@ -9,7 +9,7 @@ from bessemer.cluster.run import Run
 from bessemer.pipelines.refine import _judge as judge
 from bessemer.pipelines.refine import _people as people
 from bessemer.pipelines.refine._ending import conclude, reaching_an_end
-from bessemer.pipelines.refine._files import hand_off, remember
+from bessemer.pipelines.refine._hand_off import hand_off, remember
 from bessemer.pipelines.refine._plan import RefineOutcome, RefinePlan
 from bessemer.pipelines.refine._produce import guard, produce, submit
 from bessemer.pipelines.refine._setup import agree_on_criteria, set_up
@@ -20,9 +20,9 @@ async def refine(run: Run, crew: RunCrew, plan: RefinePlan) -> RefineOutcome:
     """Refine the work at `plan.source` until it converges, stops gaining, or rounds, time or money run out."""
     progress = Progress(run, crew, plan)
     async with reaching_an_end(progress):
-        work = progress.work = await set_up(run, crew, plan)
-        criteria = progress.criteria = await agree_on_criteria(run, crew, plan, work)
-        tasks = await judge.first_tasks(progress)
+        work = progress.work = await set_up(progress)
+        criteria = progress.criteria = await agree_on_criteria(progress, work)
+        tasks = judge.first_tasks(progress)
 
         for number in range(1, plan.max_rounds + 1):
             await progress.begin_round(number)
@@ -34,7 +34,7 @@ async def refine(run: Run, crew: RunCrew, plan: RefinePlan) -> RefineOutcome:
                 judge.evaluate(progress, submission, criteria),
                 judge.trace(progress, answer),
             )
-            await progress.end_round(submission, evaluation)
+            await progress.end_round(answer, submission, evaluation)
             remember(progress, process)
 
             if ending := progress.ending(evaluation):

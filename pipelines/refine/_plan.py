@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bessemer.actors.judging.types import Ceiling, CriteriaSet
+from bessemer.actors.builders.base import BuildResult
+from bessemer.actors.judging.types import Ceiling, CriteriaSet, GuardVerdict
 from bessemer.actors.probes.base import DeliverableClass, ProbeResult
 from bessemer.pipelines._base import Outcome, Plan
 
@@ -30,7 +31,8 @@ class RefinePlan(Plan):
     probe_timeout: float = 120.0
     interpreter: str = ""
     """Absolute path of the Python that the probes run in."""
-    build_backend: str
+    build_backend: str = ""
+    """Empty where nothing is built (`evaluate`)."""
     eval_backend: str = ""
     """Empty: the verdict comes from the probes."""
     max_rounds: int = Field(default=3, ge=1)
@@ -40,6 +42,8 @@ class RefinePlan(Plan):
     """Seconds of work, interruptions left out."""
     confirm_criteria: bool = False
     confirm_each_round: bool = False
+    works_off_findings: bool = False
+    """Give builders one finding of one probe at a time: what a small model can use."""
     max_output_tokens: int = 4096
     max_file_bytes: int = 50_000_000
 
@@ -54,6 +58,37 @@ class Work(_Frozen):
     probes: tuple[str, ...]
     not_verified: tuple[str, ...] = ()
     baseline: tuple[ProbeResult, ...] = ()
+
+
+class Merged(_Frozen):
+    """The accepted commit after a batch of builders."""
+
+    commit: str
+    probes: tuple[ProbeResult, ...]
+    taken: tuple[str, ...] = ()
+    """Ids of the tasks whose change is in it."""
+    left: tuple[str, ...] = ()
+    """Ids of those whose change conflicted with another or made the whole worse."""
+
+
+class Answer(_Frozen):
+    """What a round built."""
+
+    commit: str
+    probes: tuple[ProbeResult, ...]
+    tried: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    builds: tuple[BuildResult, ...] = ()
+    guard: GuardVerdict | None = None
+
+
+class Submission(_Frozen):
+    """A round's answer as it was submitted."""
+
+    number: int
+    commit: str
+    probes: tuple[ProbeResult, ...]
+    directory: str
 
 
 class RoundSummary(_Frozen):
@@ -83,6 +118,7 @@ class RefineOutcome(Outcome):
     before: tuple[ProbeResult, ...] = ()
     after: tuple[ProbeResult, ...] = ()
     rounds: tuple[RoundSummary, ...] = ()
+    source: str = ""
     commit: str = ""
     base: str = ""
     changed_files: tuple[str, ...] = ()

@@ -1,0 +1,99 @@
+"""The hosts as a pipeline sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel
+
+from bessemer.actors._hosts import backend_client, builder_ref, keeper_ref, lake_ref, prober_ref, reviewer_ref
+from bessemer.actors._journal import StepJournal
+from bessemer.actors._people import People
+from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors.builder_host import BuildJob
+from bessemer.actors.builders.base import BuildRequest, BuildResult
+from bessemer.actors.prober_host import HostProber
+from bessemer.actors.probes.base import ProbeResult
+from bessemer.actors.reviewer_host import Reviewed, ReviewJob
+from bessemer.cluster.home import Home
+from bessemer.cluster.run import Run, Step, Ticket
+
+REVIEW_SECONDS = 3600.0
+"""A review may wait for a limiter and for retries; the run's own deadline is usually shorter."""
+
+
+class Crew:
+    """References to the hosts of one home; a host is made when it is first needed."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.keeper = keeper_ref(home)
+        self.lake = lake_ref(home)
+        self.builders = builder_ref(home)
+        self.reviewers = reviewer_ref(home)
+        self.probers = prober_ref(home)
+        self.backends = backend_client(home)
+
+    def for_run(self, run: Run, people: People) -> RunCrew:
+        return RunCrew(self, run, people)
+
+
+class Spending(BaseModel):
+    """What calls under a step prefix cost so far."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    """Micro-dollars charged, what is in doubt included."""
+    in_doubt: int = 0
+    """Micro-dollars of that which no answer has confirmed."""
+
+
+class RunCrew:
+    """The crew at work on one run."""
+
+    def __init__(self, crew: Crew, run: Run, people: People) -> None:
+        self._crew = crew
+        self._run = run
+        self.people = people
+        self.home = crew.home
+
+    def journal(self, step: Step, *, purpose: str) -> StepJournal:
+        """The step with the right to buy calls in this process."""
+        return StepJournal(step.ticket, self._run.ledger, self._crew.backends, purpose=purpose)
+
+    async def build(self, step: Step, request: BuildRequest) -> BuildResult:
+        """One candidate on a builder host. Raises BudgetExhausted when a cap refuses one of its calls."""
+        job = BuildJob(ticket=step.ticket, request=request)
+        within = request.timeout + 600.0
+        answer = await self._job(self._crew.builders, "build", step.ticket, job, within)
+        return BuildResult.model_validate(answer)
+
+    async def review(self, step: Step, job: ReviewJob) -> Reviewed:
+        """One piece of a reviewer's work; its lake rows go with the step's result."""
+        answer = await self._job(self._crew.reviewers, "review", step.ticket, job, REVIEW_SECONDS)
+        reviewed = Reviewed.model_validate(answer)
+        step.record(*reviewed.rows)
+        return reviewed
+
+    async def measure(
+        self, workspace: str, probes: tuple[str, ...], *, interpreter: str, seconds: float, artefacts: str = ""
+    ) -> tuple[ProbeResult, ...]:
+        """Run probes on a tree; a result for each, in order."""
+        prober = HostProber(self._crew.probers, timeout=seconds, artefacts=artefacts)
+        return await prober.measure(workspace, probes, interpreter)
+
+    async def spending(self, prefix: str = "") -> Spending:
+        """What this run's calls under a step prefix cost so far. For people: it must steer nothing."""
+        message = encode({"run": self._run.id, "prefix": prefix})
+        return Spending.model_validate(await ask(self._crew.keeper, "spending", message, within=60))
+
+    async def _job(self, host: HostRef, method: str, ticket: Ticket, job: BaseModel, within: float) -> Any:
+        try:
+            return await ask(host, method, job.model_dump_json().encode(), within=within)
+        except asyncio.CancelledError:
+            message = encode({"run": ticket.run, "path": ticket.path})
+            await asyncio.shield(ask(host, "cancel", message, within=15))
+            raise

@@ -1,0 +1,82 @@
+"""A driver: starts a run on its host and watches it. The run does not depend on being watched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bessemer.actors._hosts import lake_ref, run_ref
+from bessemer.actors._wire import ask, encode
+from bessemer.actors.run_host import RunSpec, Watched
+from bessemer.cluster.errors import BessemerError, ClusterError, error_named
+from bessemer.cluster.home import Home
+
+Event = dict[str, Any]
+OnEvent = Callable[[Event], None]
+OnQuestion = Callable[[Event], Awaitable[str]]
+
+HOST_SECONDS = 120.0
+"""How long a host may take to come up, or to come back after a crash."""
+POLL_SECONDS = 10.0
+LOST_SECONDS = 90.0
+"""How long a restarted run host may take to reopen a run before the driver hands it over again."""
+
+
+class Driver:
+    """Starts, watches and cancels the runs of one home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._host = run_ref(home)
+        self._lake = lake_ref(home)
+
+    async def start(self, spec: RunSpec) -> None:
+        """Hand a run to its host. Raises RunIsOpen, RunDiverged, LedgerCorrupted … as the ledger says."""
+        await ask(self._host, "start", spec.model_dump_json().encode(), within=HOST_SECONDS)
+
+    async def watch(self, spec: RunSpec, on_event: OnEvent, on_question: OnQuestion | None = None) -> dict[str, Any]:
+        """Follow a run to its end; returns the outcome. Raises the error the run failed with."""
+        after, lost_since = 0, 0.0
+        while True:
+            message = encode({"run": spec.run, "after": after, "wait": POLL_SECONDS})
+            seen = Watched.model_validate(await ask(self._host, "watch", message, within=HOST_SECONDS))
+            if not seen.known:
+                lost_since = lost_since or time.monotonic()
+                after = 0
+                await self._take_up_again(spec, lost_since)
+                continue
+            lost_since = 0.0
+            after = min(after, seen.next) if seen.next < after else seen.next
+            for event in seen.events:
+                on_event(event)
+                if event["kind"] == "question" and on_question is not None:
+                    await self._answer(spec.run, event, on_question)
+            if seen.outcome is not None:
+                return seen.outcome
+            if seen.error is not None:
+                raise error_named(seen.error["error"], seen.error["message"], seen.error["facts"])
+
+    async def cancel(self, run: str) -> bool:
+        """Stop a run cleanly; False where its host does not hold it."""
+        return bool(await ask(self._host, "cancel", encode({"run": run}), within=90))
+
+    async def flush(self, within: float = 60.0) -> str:
+        """Wait until the lake holds every row so far; returns a problem to tell of, or nothing."""
+        try:
+            await ask(self._lake, "flush", encode({}), within=within)
+        except BessemerError as error:
+            return f"the lake is behind ({error.message}); rows wait in the ledger and follow with the next run"
+        return ""
+
+    async def _answer(self, run: str, event: Event, on_question: OnQuestion) -> None:
+        answer = await on_question(event)
+        message = encode({"run": run, "question": event["question"], "answer": answer})
+        await ask(self._host, "answer", message, within=HOST_SECONDS)
+
+    async def _take_up_again(self, spec: RunSpec, lost_since: float) -> None:
+        if time.monotonic() - lost_since > LOST_SECONDS:
+            raise ClusterError(f"run {spec.run} is not held by any host; go on with `bessemer run resume {spec.run}`")
+        await asyncio.sleep(0.5)
+        await self.start(spec)

@@ -1,0 +1,249 @@
+"""From what a user asked to a run that can be started: defaults filled in, and what can fail checked first."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bessemer import __version__
+from bessemer.actors._backend_service import book_of
+from bessemer.actors.backends import Capabilities, capabilities, check_keys, key_variables, resolve_name, short_names
+from bessemer.actors.judging import choose_criteria
+from bessemer.actors.judging.types import CriteriaSet
+from bessemer.actors.reviewers import persona_hashes
+from bessemer.actors.run_host import RunSpec
+from bessemer.cluster.errors import DeliverableError, SettingsError, UsageError
+from bessemer.cluster.files import writable_directory
+from bessemer.cluster.home import Home, code_hash
+from bessemer.cluster.money import MicroDollars
+from bessemer.cluster.sandbox import find_door
+from bessemer.cluster.settings import Settings
+from bessemer.pipelines.refine import RefinePlan
+
+EMBEDDED = "embedded/qwen2.5-coder-1.5b"
+VENDOR_DEFAULTS = (
+    "anthropic/claude-opus-4-6",
+    "openai/gpt-5.4",
+    "google/gemini-3.1-pro-preview",
+    "xai/grok-4.20-0309-reasoning",
+)
+"""What is used where a key is all a user gave."""
+EMBEDDED_CANDIDATES = 4
+"""A small model needs several tries where a capable one needs one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asked for; None or empty leaves it to the settings."""
+
+    task: str = ""
+    prior_answer: str | None = None
+    criteria: str | None = None
+    criteria_file: str | None = None
+    criteria_preset: str | None = None
+    probes: Sequence[str] = ()
+    max_rounds: int | None = None
+    builders: int | None = None
+    candidates: int | None = None
+    build_backend: str | None = None
+    eval_backends: Sequence[str] = ()
+    cost_budget: MicroDollars | None = None
+    time_budget: float | None = None
+    confirm_criteria: bool = False
+    confirm_each_round: bool = False
+    python: str | None = None
+    cwd: Path = field(default_factory=Path.cwd)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run ready to start, and what to tell the user about how it was resolved."""
+
+    spec: RunSpec
+    home: Home
+    plan: RefinePlan
+    notices: tuple[str, ...]
+    budget: MicroDollars | None
+
+
+def home_of(settings: Settings) -> Home:
+    """The home that these settings describe. Raises StateUnwritable where its directory cannot be written."""
+    state = writable_directory(settings.state_dir)
+    return Home(
+        state_dir=str(state),
+        ledger_url=settings.ledger.url or f"sqlite:///{state / 'ledger.db'}",
+        lake_url=settings.lake.url or str(state / "lake"),
+        settings=settings.model_dump(mode="json"),
+        code=code_hash(),
+    )
+
+
+def prepare_refine(request: Request, settings: Settings) -> Prepared:
+    """Resolve a refinement. Everything a user can get wrong is refused here, before Ray starts or money is spent."""
+    notices: list[str] = []
+    source, focus = find_source(request)
+    build = choose_build_backend(request, settings, notices)
+    judge = choose_eval_backend(request, settings, build, notices)
+    able = capabilities(build)
+    plan = RefinePlan(
+        task=request.task,
+        source=str(source),
+        focus=focus,
+        criteria=user_criteria(request),
+        probes=tuple(request.probes) or tuple(settings.refine.probes),
+        probe_timeout=settings.refine.probe_timeout,
+        interpreter=find_python(request, source),
+        build_backend=build,
+        eval_backend=judge,
+        max_rounds=request.max_rounds or settings.refine.max_rounds,
+        builders=request.builders or settings.refine.builders,
+        candidates=request.candidates or settings.refine.candidates or default_candidates(able),
+        time_budget=request.time_budget or settings.refine.time_budget,
+        confirm_criteria=request.confirm_criteria,
+        confirm_each_round=request.confirm_each_round,
+        works_off_findings=not able.tools,
+        max_file_bytes=settings.refine.max_file_bytes,
+    )
+    budget = request.cost_budget or settings.budget.run
+    return assemble("refine", plan, settings, budget, notices)
+
+
+def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
+    """Resolve a one-shot evaluation; refuses what `prepare_refine` refuses."""
+    notices: list[str] = []
+    source, focus = find_source(request)
+    plan = RefinePlan(
+        task=request.task or "Judge this work against its criteria.",
+        source=str(source),
+        focus=focus,
+        criteria=user_criteria(request),
+        probes=tuple(request.probes) or tuple(settings.refine.probes),
+        probe_timeout=settings.refine.probe_timeout,
+        interpreter=find_python(request, source),
+        eval_backend=choose_eval_backend(request, settings, "", notices),
+        time_budget=request.time_budget or settings.refine.time_budget,
+        max_rounds=1,
+        max_file_bytes=settings.refine.max_file_bytes,
+    )
+    return assemble("evaluate", plan, settings, request.cost_budget or settings.budget.run, notices)
+
+
+def assemble(
+    pipeline: str, plan: Any, settings: Settings, budget: MicroDollars | None, notices: Sequence[str]
+) -> Prepared:
+    """Name the run, pin what steers it, and make sure that the machine can do it."""
+    if not settings.sandbox.disabled:
+        find_door(settings.sandbox.door)
+    home = home_of(settings)
+    run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
+    spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps={f"run:{run}": budget})
+    return Prepared(spec=spec, home=home, plan=plan, notices=tuple(notices), budget=budget)
+
+
+def versions(settings: Settings) -> dict[str, Any]:
+    """What must be the same when a run is resumed, beside its plan."""
+    return {
+        "version": __version__,
+        "code": code_hash(),
+        "personas": persona_hashes(Path(settings.state_dir) / "personas"),
+        "prices": book_of(settings.backends).data_version,
+    }
+
+
+def find_source(request: Request) -> tuple[Path, str]:
+    """The folder whose work is refined, and the one file in it that the task is about, if any."""
+    if request.prior_answer is None:
+        return request.cwd.resolve(), ""
+    path = (request.cwd / request.prior_answer).resolve()
+    if not path.exists():
+        raise DeliverableError(f"the prior answer {request.prior_answer!r} does not exist; give a file or a folder")
+    if not os.access(path, os.R_OK):
+        raise DeliverableError(f"the prior answer {request.prior_answer!r} cannot be read; check its permissions")
+    if path.is_dir():
+        return path, ""
+    cwd = request.cwd.resolve()
+    if path.is_relative_to(cwd):
+        return cwd, str(path.relative_to(cwd))
+    return path, path.name
+
+
+def user_criteria(request: Request) -> CriteriaSet | None:
+    """The criteria a user gave, whichever way; None where none were given."""
+    given = [name for name in ("criteria", "criteria_file", "criteria_preset") if getattr(request, name)]
+    if len(given) > 1:
+        flags = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(f"{flags} were both given; give criteria one way")
+    return choose_criteria(inline=request.criteria, file=request.criteria_file, preset=request.criteria_preset)
+
+
+def choose_build_backend(request: Request, settings: Settings, notices: list[str]) -> str:
+    """The model that builds: the flag's, the settings', the only key's, else the embedded one."""
+    named = request.build_backend or settings.refine.build_backend
+    if not named:
+        named = _backend_of_the_only_key(settings) or EMBEDDED
+        notices.append(f"building with {named}: no --build-backend was given")
+    return usable(named, settings)
+
+
+def choose_eval_backend(request: Request, settings: Settings, build: str, notices: list[str]) -> str:
+    """The model that judges: the flag's, the settings', the builder's where it may judge; empty for the probes."""
+    named = list(request.eval_backends) or list(settings.eval.backends)
+    if len(named) > 1:
+        raise UsageError(
+            f"--eval-backends has {len(named)} backends ({' '.join(named)}); one evaluation backend is possible so far"
+        )
+    if named and named[0] == "probes":
+        return ""
+    chosen = usable(named[0], settings) if named else build or _backend_of_the_only_key(settings)
+    if not chosen:
+        notices.append("no model is named and no key is set: the verdict comes from the probes")
+        return ""
+    if capabilities(chosen).may_judge:
+        return chosen
+    if named:
+        notices.append(f"{chosen} cannot judge: the verdict comes from the probes")
+    return ""
+
+
+def usable(spec: str, settings: Settings) -> str:
+    """Resolve a backend's name and check its key and its price, without calling it."""
+    name = resolve_name(spec, short_names(settings.backends))
+    check_keys(name, settings.backends)
+    book_of(settings.backends).require(name)
+    return name
+
+
+def find_python(request: Request, source: Path) -> str:
+    """The Python whose environment the work's tests need: the flag's, its own virtual environment's, else ours."""
+    if request.python:
+        path = Path(request.python).absolute()
+        if not os.access(path, os.X_OK):
+            raise SettingsError(f"--python {request.python!r} is not an executable; give the path of a Python")
+        return str(path)
+    root = source if source.is_dir() else source.parent
+    candidates = [root / ".venv" / "bin" / "python", root / "venv" / "bin" / "python"]
+    return next((str(path) for path in candidates if os.access(path, os.X_OK)), sys.executable)
+
+
+def default_candidates(able: Capabilities) -> int:
+    return 1 if able.tools else EMBEDDED_CANDIDATES
+
+
+def _backend_of_the_only_key(settings: Settings) -> str:
+    found = [name for name in VENDOR_DEFAULTS if _has_key(name, settings)]
+    if len(found) > 1:
+        raise UsageError(
+            f"keys for {len(found)} providers are set ({', '.join(found)}); name the builder with --build-backend"
+        )
+    return found[0] if found else ""
+
+
+def _has_key(backend: str, settings: Settings) -> bool:
+    return any(os.environ.get(variable) for variable in key_variables(backend, settings.backends))

@@ -1,0 +1,113 @@
+"""What `bessemer run` does with a run that exists: take it up, fork it, stop it, hand its result out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bessemer.actors.run_host import RunSpec
+from bessemer.cluster import ray_session
+from bessemer.cluster.errors import ClusterError, RunDiverged, UsageError
+from bessemer.cluster.home import Home
+from bessemer.cluster.identity import read_owner
+from bessemer.cluster.ledger import Ledger, SetCap
+from bessemer.cluster.money import MicroDollars
+from bessemer.cluster.settings import Settings
+from bessemer.cluster.workspace import Repository
+from bessemer.interfaces._prepare import Prepared, assemble, versions
+from bessemer.interfaces._session import driving
+from bessemer.pipelines.refine import RefinePlan
+
+if TYPE_CHECKING:
+    from bessemer.cluster.ledger import RunRow
+
+
+def prepare_resume(ledger: Ledger, row: RunRow, home: Home, settings: Settings, cap: MicroDollars | None) -> Prepared:
+    """A run to go on with, under the pins it was opened with.
+
+    Raises RunDiverged where the code, personas or prices are not those of then: such a run is forked instead.
+    """
+    if "plan" not in row.pins:
+        raise UsageError(f"the answers of run {row.run} were deleted, so it cannot be resumed; start it anew")
+    now = versions(settings)
+    changed = [name for name, value in now.items() if row.pins.get(name) != value]
+    if changed:
+        raise RunDiverged(
+            f"run {row.run} was started under another {', '.join(changed)}; go on from its work with "
+            f"`bessemer run fork {row.run}`"
+        )
+    caps = {scope.scope: scope.cap for scope in ledger.scopes() if scope.scope == f"run:{row.run}"}
+    if cap is not None:
+        known = next(scope for scope in ledger.scopes() if scope.scope == f"run:{row.run}")
+        ledger.apply([SetCap(scope=known.scope, cap=cap, version=known.version + 1)])
+        caps[known.scope] = cap
+    plan = RefinePlan.model_validate(row.pins["plan"])
+    spec = RunSpec(run=row.run, pipeline=row.pipeline, pins=row.pins, caps=caps)
+    return Prepared(spec=spec, home=home, plan=plan, notices=(), budget=caps.get(f"run:{row.run}"))
+
+
+def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:
+    """A new run with the old one's plan, starting from what the old one had accepted last."""
+    directory = home.run_directory(row.run)
+    try:
+        pins: dict[str, Any] = json.loads((directory / "plan.json").read_text())
+        outcome: dict[str, Any] = json.loads((directory / "outcome.json").read_text())
+    except (OSError, ValueError):
+        pins, outcome = dict(row.pins), {}
+    if "plan" not in pins:
+        raise UsageError(f"run {row.run} has no plan left to fork; start it anew")
+    plan = RefinePlan.model_validate(pins["plan"])
+    if outcome.get("result") and Path(outcome["result"]).is_dir():
+        plan = plan.model_copy(update={"source": outcome["result"]})
+    return assemble(row.pipeline, plan, settings, settings.budget.run, ())
+
+
+def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str:
+    """Stop a run wherever it goes on: in the warm cluster, or under the terminal that started it."""
+    if row.status != "open":
+        return f"run {row.run} is not under way: it is {row.status}"
+    if address or settings.cluster.address or ray_session.warm_cluster():
+        with driving(home, settings, address=address) as driver:
+            if asyncio.run(driver.cancel(row.run)):
+                return f"run {row.run} is stopped; resume with: bessemer run resume {row.run}"
+    driver_of = _driver_of(home.run_directory(row.run))
+    if driver_of is not None:
+        os.kill(driver_of, signal.SIGINT)
+        return f"asked the terminal that runs {row.run} (process {driver_of}) to stop"
+    return f"run {row.run} is held by nobody; resume with: bessemer run resume {row.run}"
+
+
+def _driver_of(directory: Path) -> int | None:
+    try:
+        owner = read_owner(json.loads((directory / "driver.json").read_text())["driver"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return None if owner is None or owner.is_dead or owner.pid == os.getpid() else owner.pid
+
+
+async def export_result(directory: Path, run: str, to: Path | None, branch: str | None, patch: Path | None) -> str:
+    """Hand a run's result out, one way; returns a line that says where it went."""
+    from bessemer.cluster.workspace import export_branch, export_patch, export_to
+
+    try:
+        outcome: dict[str, Any] = json.loads((directory / "outcome.json").read_text())
+        base, commit = outcome["base"], outcome["commit"]
+    except (OSError, ValueError, KeyError):
+        raise UsageError(f"run {run} has no result yet; see `bessemer run show {run}`") from None
+    if not commit:
+        raise UsageError(f"run {run} ended before it took any work in; there is nothing to export")
+    repository = Repository(directory / "repository")
+    if to is not None:
+        done = await export_to(repository, commit, base, to)
+        return f"wrote the result to {done.target} ({len(done.changed)} files changed)"
+    if patch is not None:
+        done = await export_patch(repository, base, commit, patch)
+        return f"wrote {done.target}; apply it with: git apply {done.target}"
+    if branch is None:
+        raise ClusterError("no place to export to")
+    done = await export_branch(repository, commit, Path(outcome["source"]), branch)
+    return f"made branch {done.target} at {done.commit[:12]}"

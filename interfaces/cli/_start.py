@@ -1,0 +1,146 @@
+"""From a prepared run to its last screen: what `refine`, `evaluate` and `run resume` share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bessemer.actors._backend_service import book_of
+from bessemer.actors.run_host import RunSpec
+from bessemer.cluster.errors import BessemerError, UsageError
+from bessemer.cluster.files import write_atomic
+from bessemer.cluster.identity import this_process
+from bessemer.cluster.money import MicroDollars, parse_usd
+from bessemer.cluster.settings import Settings, load_settings, parse_duration
+from bessemer.interfaces._driver import Driver
+from bessemer.interfaces._prepare import Prepared
+from bessemer.interfaces._session import driving
+from bessemer.interfaces.cli import _screen
+from bessemer.interfaces.cli._progress import open_view
+from bessemer.interfaces.cli._watch import follow
+from bessemer.pipelines.evaluate import EvaluateOutcome
+from bessemer.pipelines.refine import RefineOutcome
+
+REQUEST_BYTES = 60_000
+"""Size of the request that `--dry-run` prices: a few files and the evidence about them."""
+
+
+def settings_for(files: list[Path] | None, no_sandbox: bool) -> Settings:
+    """The settings of this folder with the command's own layers on top."""
+    flags: dict[str, Any] = {"sandbox": {"disabled": True}} if no_sandbox else {}
+    return load_settings(flags=flags, files=files or [])
+
+
+def dollars(text: str | None, flag: str) -> MicroDollars | None:
+    return None if text is None else parse_usd(text, flag)
+
+
+def seconds(text: str | None, flag: str) -> float | None:
+    return None if text is None else parse_duration(text, flag)
+
+
+def show_plan(prepared: Prepared, settings: Settings, as_json: bool) -> None:
+    """Print what would run and what it may cost; starts nothing."""
+    plan = prepared.plan
+    prices = book_of(settings.backends)
+    backends = sorted({name for name in (getattr(plan, "build_backend", ""), plan.eval_backend) if name})
+    worst: dict[str, int] = {name: prices.worst_case(name, REQUEST_BYTES, plan.max_output_tokens) for name in backends}
+    record = {
+        "plan": plan.model_dump(mode="json"),
+        "budget_micro_usd": prepared.budget,
+        "worst_case_of_one_call_micro_usd": worst,
+    }
+    if as_json:
+        print(json.dumps(record))
+    else:
+        _screen.plan(prepared, worst)
+
+
+def start_detached(prepared: Prepared, settings: Settings, address: str) -> None:
+    """Hand the run to the warm cluster and return."""
+
+    async def begin(driver: Driver) -> None:
+        await driver.start(prepared.spec)
+
+    with driving(prepared.home, settings, address=address, detach=True) as driver:
+        remember(prepared)
+        asyncio.run(begin(driver))
+    run = prepared.spec.run
+    print(f"run {run} goes on in the cluster; see it with: bessemer run show {run}", file=sys.stderr)
+
+
+async def run_to_end(prepared: Prepared, settings: Settings, address: str, as_json: bool) -> dict[str, Any]:
+    """Start a run, watch it to its end, and wait for its rows in the lake."""
+    view = open_view(quiet=as_json, budget=prepared.budget, deadline=prepared.plan.time_budget)
+    with driving(prepared.home, settings, address=address) as driver:
+        try:
+            remember(prepared)
+            await driver.start(prepared.spec)
+            outcome = await follow(driver, prepared.spec, view)
+        except BessemerError as error:
+            view.close()
+            if _begun(prepared):
+                print(_hint(prepared.spec), file=sys.stderr)
+            raise error
+        finally:
+            view.close()
+        if problem := await driver.flush():
+            print(problem, file=sys.stderr)
+    return outcome
+
+
+def remember(prepared: Prepared) -> None:
+    """Write the run's folder and what it was started with, for people and for `run fork`."""
+    directory = prepared.home.run_directory(prepared.spec.run)
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"pipeline": prepared.spec.pipeline, **prepared.spec.pins}, indent=2) + "\n"
+    write_atomic(directory / "plan.json", text.encode())
+    write_atomic(directory / "driver.json", json.dumps({"driver": str(this_process("driver"))}).encode())
+
+
+def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:
+    """Show the last screen, write back what may be written back, and return the exit code."""
+    kind = RefineOutcome if prepared.spec.pipeline == "refine" else EvaluateOutcome
+    ended = kind.model_validate(outcome)
+    if as_json:
+        print(json.dumps({"event": "done", "exit_code": ended.exit_code, **outcome}), flush=True)
+    else:
+        _screen.last(ended)
+    if ended.status in ("interrupted", "budget"):
+        print(_hint(prepared.spec), file=sys.stderr)
+    if apply and isinstance(ended, RefineOutcome):
+        apply_back(ended)
+    return ended.exit_code
+
+
+def apply_back(outcome: RefineOutcome) -> None:
+    """Write the result back to where the work came from, or say how to get it out."""
+    from bessemer.cluster.workspace import Repository, apply_back, read_intake
+
+    directory = Path(outcome.directory)
+    if not outcome.changed_files:
+        print("nothing to apply: the result equals what was taken in", file=sys.stderr)
+        return
+    repository = Repository(directory / "repository")
+    intake = read_intake(repository.path)
+    applied = asyncio.run(
+        apply_back(repository, outcome.base, outcome.commit, Path(outcome.source), intake.fingerprint)
+    )
+    if applied.conflicts:
+        names = ", ".join(applied.conflicts[:5])
+        raise UsageError(
+            f"not applied: {names} changed since the run started; get the result with "
+            f"`bessemer run export {outcome.run} --to PATH` (or --branch NAME, --patch FILE)"
+        )
+    print(f"applied {len(outcome.changed_files)} files to {outcome.source}", file=sys.stderr)
+
+
+def _begun(prepared: Prepared) -> bool:
+    return (prepared.home.run_directory(prepared.spec.run) / "events.jsonl").exists()
+
+
+def _hint(spec: RunSpec) -> str:
+    return f"resume with: bessemer run resume {spec.run}"

@@ -1,0 +1,143 @@
+"""`bessemer budget` and `bessemer ledger`: what was spent, what is in doubt, and what may be forgotten."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bessemer.cluster.ledger import Ledger
+
+app = typer.Typer(help="Show budgets and what is in doubt.")
+doubts = typer.Typer(help="Calls that were lost in flight and stay charged at their worst case.")
+ledger_app = typer.Typer(help="Keep the ledger small.")
+app.add_typer(doubts, name="doubts")
+
+Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
+Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        show(as_json=False)
+
+
+@app.command()
+def show(as_json: Json = False, config: Config = None) -> None:
+    """Every cap with what counts against it."""
+    with _ledger(config) as ledger:
+        scopes = ledger.scopes()
+    if as_json:
+        for scope in scopes:
+            print(scope.model_dump_json())
+        return
+    from bessemer.cluster.money import format_usd
+
+    rows: list[tuple[str, ...]] = [
+        (one.scope, format_usd(one.used), format_usd(one.cap) if one.cap is not None else "none") for one in scopes
+    ]
+    _table(("scope", "used", "cap"), rows, "nothing was spent yet")
+
+
+@app.command("set")
+def set_cap(
+    scope: Annotated[str, typer.Argument(help="For example run:ID.")],
+    usd: Annotated[str, typer.Argument(help="Dollars, or `none`.")],
+    config: Config = None,
+) -> None:
+    """Change a cap. One below what is used only stops new calls."""
+    from bessemer.cluster.errors import UsageError
+    from bessemer.cluster.ledger import SetCap
+    from bessemer.cluster.ledger.operations import Refusal
+    from bessemer.cluster.money import parse_usd
+
+    cap = None if usd == "none" else parse_usd(usd, "cap")
+    with _ledger(config) as ledger:
+        known = {one.scope: one.version for one in ledger.scopes()}
+        if scope not in known:
+            raise UsageError(f"no scope {scope!r}; see `bessemer budget show`")
+        (answer,) = ledger.apply([SetCap(scope=scope, cap=cap, version=known[scope] + 1)])
+    if isinstance(answer, Refusal):
+        raise UsageError(answer.message)
+    print(f"{scope} is capped at {usd}", file=sys.stderr)
+
+
+@doubts.callback(invoke_without_command=True)
+def doubts_default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_doubts(as_json=False)
+
+
+@doubts.command("list")
+def list_doubts(as_json: Json = False, config: Config = None) -> None:
+    """Every attempt in doubt, with what it is charged."""
+    with _ledger(config) as ledger:
+        rows = ledger.doubts()
+    if as_json:
+        for row in rows:
+            print(row.model_dump_json())
+        return
+    from bessemer.cluster.money import format_usd
+
+    _table(("attempt", "charged"), [(row.attempt, format_usd(row.charge)) for row in rows], "nothing is in doubt")
+
+
+@doubts.command()
+def resolve(
+    attempt: Annotated[str, typer.Argument(help="The attempt, as `doubts list` names it.")],
+    cost: Annotated[str, typer.Option(metavar="USD", help="What the provider billed; 0 for nothing.")],
+    evidence: Annotated[str, typer.Option(help="Where you saw it: an invoice line, a console page.")],
+    by: Annotated[str, typer.Option(help="Who says so.")] = "",
+    config: Config = None,
+) -> None:
+    """Say what a lost call cost. Audited, and refused while the vendor may still bill it."""
+    from bessemer.cluster.errors import UsageError, error_named
+    from bessemer.cluster.ledger import Resolve
+    from bessemer.cluster.ledger.operations import Refusal
+    from bessemer.cluster.money import format_usd, parse_usd
+
+    if not evidence.strip():
+        raise UsageError("--evidence is empty; say where you saw what was billed")
+    micro = 0 if cost.strip().lstrip("$") in ("0", "0.0", "0.00") else parse_usd(cost, "--cost")
+    with _ledger(config) as ledger:
+        (answer,) = ledger.apply([Resolve(attempt=attempt, cost=micro, evidence=evidence, by=by or getpass.getuser())])
+    if isinstance(answer, Refusal):
+        raise error_named(answer.error, answer.message, answer.facts)
+    print(f"{attempt} is resolved at {format_usd(micro)}", file=sys.stderr)
+
+
+@ledger_app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Runs that ended longer ago: 30d, 12h.")],
+    config: Config = None,
+) -> None:
+    """Erase answers of old runs, never money."""
+    from bessemer.cluster.settings import parse_duration
+
+    with _ledger(config) as ledger:
+        erased = ledger.prune(parse_duration(older_than, "--older-than"))
+    print(f"erased the answers of {erased} runs; their costs stay", file=sys.stderr)
+
+
+def _ledger(config: list[Path] | None) -> Ledger:
+    from bessemer.cluster.ledger import Ledger
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces._prepare import home_of
+
+    return Ledger.open(home_of(load_settings(files=config or [])).ledger_url)
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], nothing: str) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table if rows else nothing)

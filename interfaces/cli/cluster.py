@@ -1,0 +1,112 @@
+"""`bessemer cluster`: the warm local cluster, and who does what on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bessemer.cluster.ray_session import WarmCluster
+
+app = typer.Typer(help="Keep a local cluster warm, and see what its hosts are doing.", no_args_is_help=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
+DESCRIBE_SECONDS = 10.0
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        status(address="", as_json=False)
+
+
+@app.command()
+def up(
+    num_cpus: Annotated[int | None, typer.Option(min=1, help="Cores to use; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a local cluster that stays, so that runs begin at once."""
+    from bessemer.cluster import ray_session
+
+    before = ray_session.warm_cluster()
+    warm = before or ray_session.start_warm(num_cpus)
+    if as_json:
+        print(json.dumps(warm._asdict()))
+    print(f"{'already up' if before else 'up'} at {warm.address}", file=sys.stderr)
+
+
+@app.command()
+def down() -> None:
+    """End the warm cluster; its runs can be resumed."""
+    from bessemer.cluster import ray_session
+
+    print("down" if ray_session.stop_warm() else "no warm cluster was up", file=sys.stderr)
+
+
+@app.command()
+def status(
+    address: Annotated[str, typer.Option("--address", help="Address of another Ray cluster.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Name every actor and what it hosts."""
+    from bessemer.cluster import ray_session
+
+    warm = ray_session.warm_cluster()
+    if not (address or warm):
+        if as_json:
+            print(json.dumps({"up": False, "actors": []}))
+        print("no warm cluster is up; start one with: bessemer cluster up", file=sys.stderr)
+        return
+    ray_session.join(address)
+    try:
+        rows = _actors()
+    finally:
+        ray_session.leave()
+    if as_json:
+        print(json.dumps({"up": True, "address": address or _address(warm), "actors": rows}))
+        return
+    _show(address or _address(warm), rows)
+
+
+def _address(warm: WarmCluster | None) -> str:
+    return warm.address if warm else ""
+
+
+def _actors() -> list[dict[str, Any]]:
+    """Every host of every home on this cluster, described by itself."""
+    import ray
+
+    from bessemer.actors._wire import decode
+
+    named = ray.util.list_named_actors(all_namespaces=True)
+    ours = [one for one in named if one["namespace"].startswith("bessemer-")]
+    rows = []
+    for one in sorted(ours, key=lambda one: (one["namespace"], one["name"])):
+        row: dict[str, Any] = {"actor": one["name"], "home": one["namespace"].rpartition("-")[2]}
+        try:
+            handle = ray.get_actor(one["name"], namespace=one["namespace"])
+            answer = decode(ray.get(handle.describe.remote(b"{}"), timeout=DESCRIBE_SECONDS))
+            row |= answer.get("ok") or {"problem": answer.get("message", "")}
+        except (ray.exceptions.RayError, ValueError) as error:
+            row["problem"] = str(error).splitlines()[0][:120]
+        rows.append(row)
+    return rows
+
+
+def _show(address: str, rows: list[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("actor", "home", "pid", "hosts"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        hosts = ", ".join(map(str, row.get("hosts", []))) or row.get("problem", "idle")
+        table.add_row(row["actor"], row["home"], str(row.get("pid", "-")), hosts)
+    console = Console(highlight=False)
+    console.print(f"cluster at {address}", markup=False)
+    console.print(table if rows else "no hosts yet: they start with the first run")

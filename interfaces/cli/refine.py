@@ -1,0 +1,183 @@
+"""`bessemer refine` and `bessemer evaluate`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bessemer.cluster.settings import Settings
+    from bessemer.interfaces._prepare import Prepared
+
+CRITERIA = "Criteria"
+PLACE = "Where and how"
+LIMITS = "Limits"
+
+Criteria = Annotated[
+    str | None, typer.Option("--criteria", help='Criteria in one string: "E1: …, E2: …".', rich_help_panel=CRITERIA)
+]
+CriteriaFile = Annotated[
+    str | None, typer.Option("--criteria-file", help="JSON or YAML file with criteria.", rich_help_panel=CRITERIA)
+]
+CriteriaPreset = Annotated[
+    str | None, typer.Option("--criteria-preset", help="default or evaluation.", rich_help_panel=CRITERIA)
+]
+Probes = Annotated[
+    list[str] | None,
+    typer.Option("--probe", help="A built-in probe or a command line; several, or repeated.", rich_help_panel=CRITERIA),
+]
+EvalBackends = Annotated[
+    list[str] | None,
+    typer.Option("--eval-backends", help="The model that judges, or `probes`.", rich_help_panel=PLACE),
+]
+CostBudget = Annotated[
+    str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars to spend.", rich_help_panel=LIMITS)
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--time-budget", metavar="DURATION", help="Most time to work: 90s, 10m, 1h30m.", rich_help_panel=LIMITS
+    ),
+]
+Python = Annotated[str | None, typer.Option("--python", help="The Python that probes run in.", rich_help_panel=PLACE)]
+Config = Annotated[
+    list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.", rich_help_panel=PLACE)
+]
+Address = Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.", rich_help_panel=PLACE)]
+NoSandbox = Annotated[
+    bool, typer.Option("--no-sandbox", help="Run what models write without a sandbox.", rich_help_panel=PLACE)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan with its cost, and stop.")]
+Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
+
+
+def refine(
+    task: Annotated[str, typer.Argument(help="What is wanted.")],
+    prior_answer: Annotated[
+        str | None, typer.Option("--prior-answer", metavar="PATH", help="Work to improve; default: this folder.")
+    ] = None,
+    criteria: Criteria = None,
+    criteria_file: CriteriaFile = None,
+    criteria_preset: CriteriaPreset = None,
+    probe: Probes = None,
+    max_rounds: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Most rounds (3).", rich_help_panel=LIMITS)
+    ] = None,
+    builders: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Tasks built at once (2).", rich_help_panel=LIMITS)
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, max=32, help="Tries at one task, the best kept.", rich_help_panel=LIMITS)
+    ] = None,
+    build_backend: Annotated[
+        str | None, typer.Option("--build-backend", help="The model that builds.", rich_help_panel=PLACE)
+    ] = None,
+    eval_backends: EvalBackends = None,
+    cost_budget: CostBudget = None,
+    time_budget: TimeBudget = None,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask at every checkpoint.")] = False,
+    confirm_criteria: Annotated[bool, typer.Option("--confirm-criteria", help="Ask before building.")] = False,
+    confirm_each_round: Annotated[bool, typer.Option("--confirm-each-round", help="Ask before each round.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the result back if it is safe.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the warm cluster and return.")] = False,
+    python: Python = None,
+    config: Config = None,
+    address: Address = "",
+    no_sandbox: NoSandbox = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Refine work round by round until it converges: build, guard, judge, hand off."""
+    from bessemer.interfaces._prepare import Request, prepare_refine
+    from bessemer.interfaces.cli import _start
+
+    settings = _start.settings_for(config, no_sandbox)
+    request = Request(
+        task=task,
+        prior_answer=prior_answer,
+        criteria=criteria,
+        criteria_file=criteria_file,
+        criteria_preset=criteria_preset,
+        probes=probe or (),
+        max_rounds=max_rounds,
+        builders=builders,
+        candidates=candidates,
+        build_backend=build_backend,
+        eval_backends=eval_backends or (),
+        cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        time_budget=_start.seconds(time_budget, "--time-budget"),
+        confirm_criteria=interactive or confirm_criteria,
+        confirm_each_round=interactive or confirm_each_round,
+        python=python,
+    )
+    prepared = prepare_refine(request, settings)
+    _go(prepared, settings, address=address, detach=detach, dry_run=dry_run, apply=apply, as_json=as_json)
+
+
+def evaluate(
+    path: Annotated[str, typer.Argument(help="A file or a folder to judge.")],
+    task: Annotated[str, typer.Option("--task", help="What the work was meant to be.")] = "",
+    criteria: Criteria = None,
+    criteria_file: CriteriaFile = None,
+    criteria_preset: CriteriaPreset = None,
+    probe: Probes = None,
+    eval_backends: EvalBackends = None,
+    cost_budget: CostBudget = None,
+    time_budget: TimeBudget = None,
+    python: Python = None,
+    config: Config = None,
+    address: Address = "",
+    no_sandbox: NoSandbox = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Judge work once: verdict, critique and tasks. Nothing is built."""
+    from bessemer.interfaces._prepare import Request, prepare_evaluate
+    from bessemer.interfaces.cli import _start
+
+    settings = _start.settings_for(config, no_sandbox)
+    request = Request(
+        task=task,
+        prior_answer=path,
+        criteria=criteria,
+        criteria_file=criteria_file,
+        criteria_preset=criteria_preset,
+        probes=probe or (),
+        eval_backends=eval_backends or (),
+        cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        time_budget=_start.seconds(time_budget, "--time-budget"),
+        python=python,
+    )
+    prepared = prepare_evaluate(request, settings)
+    _go(prepared, settings, address=address, dry_run=dry_run, as_json=as_json)
+
+
+def _go(
+    prepared: Prepared,
+    settings: Settings,
+    *,
+    address: str = "",
+    detach: bool = False,
+    dry_run: bool = False,
+    apply: bool = False,
+    as_json: bool = False,
+) -> None:
+    from bessemer.interfaces.cli import _start
+
+    for notice in prepared.notices:
+        print(notice, file=sys.stderr)
+    if dry_run:
+        _start.show_plan(prepared, settings, as_json)
+        return
+    if as_json:
+        print(json.dumps({"event": "launch", "run": prepared.spec.run, "pipeline": prepared.spec.pipeline}), flush=True)
+    if detach:
+        _start.start_detached(prepared, settings, address)
+        return
+    outcome: dict[str, Any] = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
+    raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json, apply=apply))

@@ -1,0 +1,204 @@
+"""`bessemer run`: what ran, how it ended, going on with it, and getting its result out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bessemer.cluster.home import Home
+    from bessemer.cluster.ledger import Ledger, RunRow
+    from bessemer.cluster.settings import Settings
+
+app = typer.Typer(help="List, show, resume, cancel, fork, export and delete runs.")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the start of it.")]
+Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
+Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
+Address = Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.")]
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_runs(limit=20, as_json=False)
+
+
+@app.command("list")
+def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: Json = False) -> None:
+    """List the runs of this folder, newest first."""
+    home, _ = _home(None)
+    with _ledger(home) as ledger:
+        rows = ledger.runs(limit)
+    if as_json:
+        for row in rows:
+            print(row.model_dump_json())
+        return
+    _show_list(rows)
+
+
+@app.command()
+def show(run: Id, as_json: Json = False) -> None:
+    """Show one run: its plan, its money, its rounds and where its files are."""
+    home, _ = _home(None)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+    directory = home.run_directory(row.run)
+    outcome = _read(directory / "outcome.json")
+    if as_json:
+        print(json.dumps({"run": row.model_dump(mode="json"), "outcome": outcome, "directory": str(directory)}))
+        return
+    _show_run(row, outcome, directory)
+
+
+@app.command()
+def resume(
+    run: Id,
+    cost_budget: Annotated[str | None, typer.Option(metavar="USD", help="Raise the cap to this.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the result back if it is safe.")] = False,
+    config: Config = None,
+    address: Address = "",
+    as_json: Json = False,
+) -> None:
+    """Go on with a run: what is done answers from the ledger, what is paid for is not bought again."""
+    from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._resume import prepare_resume
+
+    home, settings = _home(config)
+    cap = _start.dollars(cost_budget, "--cost-budget")
+    with _ledger(home) as ledger:
+        prepared = prepare_resume(ledger, _find(ledger, run), home, settings, cap)
+    outcome = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
+    raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json, apply=apply))
+
+
+@app.command()
+def fork(run: Id, config: Config = None, address: Address = "", as_json: Json = False) -> None:
+    """Start a new run from another's last accepted work, under today's code and settings."""
+    from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._resume import prepare_fork
+
+    home, settings = _home(config)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+    prepared = prepare_fork(row, home, settings)
+    print(f"forked {row.run} as {prepared.spec.run}", file=sys.stderr)
+    outcome = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
+    raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json))
+
+
+@app.command()
+def cancel(run: Id, address: Address = "") -> None:
+    """Stop a run cleanly: what was accepted is saved, and it can be resumed."""
+    from bessemer.interfaces.cli._resume import cancel_run
+
+    home, settings = _home(None)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+    print(cancel_run(row, home, settings, address), file=sys.stderr)
+
+
+@app.command()
+def export(
+    run: Id,
+    to: Annotated[Path | None, typer.Option("--to", metavar="PATH", help="Copy it to a new folder.")] = None,
+    branch: Annotated[str | None, typer.Option("--branch", help="Make a branch in your repository.")] = None,
+    patch: Annotated[Path | None, typer.Option("--patch", metavar="FILE", help="For `git apply`.")] = None,
+) -> None:
+    """Get a run's result out: as a folder, a branch or a patch. Your checkout is not touched."""
+    from bessemer.cluster.errors import UsageError
+    from bessemer.interfaces.cli._resume import export_result
+
+    if sum(place is not None for place in (to, branch, patch)) != 1:
+        raise UsageError("say where the result goes, one way: --to PATH, --branch NAME or --patch FILE")
+    home, _ = _home(None)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+    print(asyncio.run(export_result(home.run_directory(row.run), row.run, to, branch, patch)), file=sys.stderr)
+
+
+@app.command()
+def delete(run: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Erase a run's answers and files. What it cost stays in the ledger."""
+    import shutil
+
+    home, _ = _home(None)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+        if not yes and not typer.confirm(f"Erase the answers and files of run {row.run}?", err=True):
+            raise typer.Exit(130)
+        ledger.delete_run(row.run)
+    shutil.rmtree(home.run_directory(row.run), ignore_errors=True)
+    print(f"deleted {row.run}; its costs stay in the ledger", file=sys.stderr)
+
+
+def _home(config: list[Path] | None) -> tuple[Home, Settings]:
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces._prepare import home_of
+
+    settings = load_settings(files=config or [])
+    return home_of(settings), settings
+
+
+def _ledger(home: Home) -> Ledger:
+    from bessemer.cluster.ledger import Ledger
+
+    return Ledger.open(home.ledger_url)
+
+
+def _find(ledger: Ledger, run: str) -> RunRow:
+    from bessemer.cluster.errors import UsageError
+
+    found = [row for row in ledger.runs(100_000) if row.run == run or row.run.startswith(run)]
+    exact = [row for row in found if row.run == run] or found
+    if len(exact) == 1:
+        return exact[0]
+    if not exact:
+        raise UsageError(f"no run {run!r} in this folder; see `bessemer run list`")
+    raise UsageError(f"{run!r} is the start of {len(exact)} runs; give more of the id")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _show_list(rows: list[RunRow]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from bessemer.cluster.money import format_usd
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("run", "pipeline", "status", "cost", "task"):
+        table.add_column(column, justify="right" if column == "cost" else "left", overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        task = str((row.pins.get("plan") or {}).get("task", "(deleted)"))
+        table.add_row(row.run, row.pipeline, row.status, format_usd(row.charged), " ".join(task.split()))
+    console = Console(highlight=False)
+    console.print(table if rows else 'no runs yet: bessemer refine "TASK"')
+
+
+def _show_run(row: RunRow, outcome: dict[str, Any] | None, directory: Path) -> None:
+    from bessemer.cluster.money import format_usd
+    from bessemer.interfaces.cli import _screen
+    from bessemer.pipelines.evaluate import EvaluateOutcome
+    from bessemer.pipelines.refine import RefineOutcome
+
+    print(f"{row.run}  {row.pipeline}  {row.status}")
+    print(f"task: {(row.pins.get('plan') or {}).get('task', '(deleted)')}")
+    lost = f", {row.lost_in_flight} lost in flight" if row.lost_in_flight else ""
+    print(f"calls: {row.calls}{lost}; charged {format_usd(row.charged)}, of it in doubt {format_usd(row.in_doubt)}")
+    print(f"files: {directory}")
+    if outcome is not None:
+        kind = RefineOutcome if row.pipeline == "refine" else EvaluateOutcome
+        _screen.last(kind.model_validate(outcome))

@@ -1,0 +1,77 @@
+"""The work is taken in, and what is asked of it is agreed on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bessemer.actors.judging import bind_to_probes, criteria_from_probes
+from bessemer.actors.judging.types import CriteriaSet
+from bessemer.actors.probes import classify, not_verified, probes_for
+from bessemer.actors.probes.base import ProbeResult
+from bessemer.cluster.run import Step
+from bessemer.cluster.workspace import IntakeLimits, Repository, take_in
+from bessemer.pipelines.refine import _judge as judge
+from bessemer.pipelines.refine import _people as people
+from bessemer.pipelines.refine._plan import Work
+from bessemer.pipelines.refine._state import Progress
+
+
+async def set_up(progress: Progress) -> Work:
+    """Copy what the user sees into the run's private repository and measure it once."""
+    run, plan = progress.run, progress.plan
+
+    async def take(step: Step) -> Work:
+        limits = IntakeLimits(max_file_bytes=plan.max_file_bytes)
+        intake = await take_in(Path(plan.source), progress.repository, limits=limits, existing_ok=True)
+        relevant = [plan.focus] if plan.focus else list(intake.files)
+        klass = classify(relevant)
+        probes = plan.probes or tuple(probes_for(relevant, klass))
+        baseline = await measure(progress, intake.commit, probes) if intake.files else ()
+        return Work(
+            commit=intake.commit,
+            files=intake.files,
+            klass=klass,
+            probes=probes,
+            not_verified=tuple(not_verified(klass, baseline)),
+            baseline=baseline,
+        )
+
+    work = await run.step("setup", take, result=Work)
+    progress.accepted, progress.measured = work.commit, work.baseline
+    progress.crew.people.tell("taken_in", files=len(work.files), probes=list(work.probes), klass=work.klass)
+    progress.tell_measured("before", work.baseline)
+    return work
+
+
+async def agree_on_criteria(progress: Progress, work: Work) -> CriteriaSet:
+    """The user's criteria, a file's or a preset's; else written by a model that may judge; else the probes'."""
+    plan = progress.plan
+    chosen = plan.criteria
+    if chosen is None and plan.eval_backend:
+        chosen = await judge.write_criteria(progress, work)
+    if chosen is None:
+        chosen = criteria_from_probes(work.probes)
+    chosen = bind_to_probes(chosen, work.probes)
+    progress.files.write_criteria(chosen)
+    if plan.confirm_criteria:
+        chosen = await people.confirm_criteria(progress, chosen)
+    progress.crew.people.tell("criteria", criteria=[f"{one.id} {one.text}" for one in chosen.criteria])
+    return chosen
+
+
+async def measure(
+    progress: Progress, commit: str, probes: tuple[str, ...], artefacts: str = ""
+) -> tuple[ProbeResult, ...]:
+    """Run probes on a commit, in a worktree of its own."""
+    if not probes:
+        return ()
+    plan, repository = progress.plan, Repository(progress.repository)
+    tree = progress.scratch(f"measure-{commit[:12]}")
+    try:
+        async with repository.worktree(tree, commit):
+            return await progress.crew.measure(
+                str(tree), probes, interpreter=plan.interpreter, seconds=plan.probe_timeout, artefacts=artefacts
+            )
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)

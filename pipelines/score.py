@@ -1,0 +1,120 @@
+"""Score: one-call evaluations of many small texts, as many at once as the limiter allows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from bessemer.cluster.records import ScoreRecord
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
+from bessemer.actors.crew import RunCrew
+from bessemer.cluster.errors import BudgetExhausted
+from bessemer.cluster.run import Run, Step
+from bessemer.pipelines._base import Ending, Outcome, Pipeline, Plan
+
+
+class Item(BaseModel):
+    """One text to score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    text: str
+
+
+class ScorePlan(Plan):
+    """Texts, and the one question that is asked of each."""
+
+    items: tuple[Item, ...]
+    instructions: str
+    """What is scored and how; the same for every text, so that vendors can cache it."""
+    backend: str
+    in_flight: int = Field(default=200, ge=1)
+    max_output_tokens: int = 256
+    time_budget: float | None = None
+
+
+class ScoreAnswer(BaseModel):
+    """What a model must answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    score: int = Field(ge=1, le=10)
+    reason: str = ""
+
+
+class Scored(BaseModel):
+    """One text's score, or why it has none; never a 0 for a failure."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    score: int | None
+    reason: str = ""
+    failure: str = ""
+
+
+class ScoreOutcome(Outcome):
+    kind: ClassVar[str] = "score"
+    scored: tuple[Scored, ...] = ()
+
+
+SCHEMA = ScoreAnswer.model_json_schema()
+
+
+async def score(run: Run, crew: RunCrew, plan: ScorePlan) -> ScoreOutcome:
+    """Score every item; a failed call leaves its item without a score and the others alone."""
+    slots = asyncio.Semaphore(plan.in_flight)
+
+    async def one(item: Item) -> Scored:
+        async with slots:
+            return await run.step(f"item/{item.id}", lambda step: _score(step, crew, plan, item), result=Scored)
+
+    done = await asyncio.gather(*(one(item) for item in plan.items), return_exceptions=True)
+    broke = [result for result in done if isinstance(result, BaseException)]
+    if others := [error for error in broke if not isinstance(error, BudgetExhausted)]:
+        raise others[0]
+    scored = tuple(result for result in done if isinstance(result, Scored))
+    ending: Ending = "budget" if broke else "passed" if all(one.score is not None for one in scored) else "not_judged"
+    spent = await crew.spending()
+    return ScoreOutcome(run=run.id, ending=ending, cost=spent.cost, scored=scored)
+
+
+async def _score(step: Step, crew: RunCrew, plan: ScorePlan, item: Item) -> Scored:
+    request = ModelRequest(
+        backend=plan.backend,
+        instructions=plan.instructions,
+        prompt=item.text,
+        output_schema=SCHEMA,
+        output_name="score",
+        max_output_tokens=plan.max_output_tokens,
+    )
+    reply = await crew.journal(step, purpose="score").call(request)
+    scored = _read(item, reply)
+    if scored.score is not None:
+        step.record(
+            ScoreRecord(
+                run_id=step.ticket.run,
+                step_path=step.path,
+                criterion="score",
+                score=scored.score,
+                judge=plan.backend,
+                subject=item.id,
+            ).to_lake()
+        )
+    return scored
+
+
+def _read(item: Item, reply: Reply | CallFailure) -> Scored:
+    if isinstance(reply, CallFailure):
+        return Scored(id=item.id, score=None, failure=f"{reply.kind}: {reply.message}")
+    try:
+        answer = ScoreAnswer.model_validate(reply.data)
+    except ValidationError as error:
+        return Scored(id=item.id, score=None, failure=f"malformed_output: {error.error_count()} errors")
+    return Scored(id=item.id, score=answer.score, reason=answer.reason)
+
+
+PIPELINE = Pipeline(plan=ScorePlan, outcome=ScoreOutcome, run=score)

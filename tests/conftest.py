@@ -1,0 +1,52 @@
+"""What the whole suite shares: one Ray per session, and projects to work on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """A private Ray of this test session, in a short directory of its own; gives its address."""
+    import ray
+
+    from bessemer.cluster import ray_session
+
+    joined = ray_session.join(private=True)
+    yield joined.address
+    ray.shutdown()
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A folder with a short path, for sockets and for readable failures."""
+    path = Path(tempfile.mkdtemp(prefix="bsm-t-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def project(short_tmp: Path) -> Path:
+    """A small git checkout with two defects, a failing test for each, and an uncommitted change."""
+    root = short_tmp / "project"
+    write_project(root)
+    return root
+
+
+def write_project(root: Path) -> None:
+    """Make the project of the `project` fixture at `root`."""
+    root.mkdir(parents=True)
+    (root / "calc.py").write_text("def add(a, b):\n    return a - b\n\n\ndef double(a):\n    return a\n")
+    (root / "test_calc.py").write_text(
+        "from calc import add, double\n\n\ndef test_add():\n    assert add(2, 3) == 5\n\n\n"
+        "def test_double():\n    assert double(4) == 8\n"
+    )
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=root, check=True)
+    (root / "NOTES.md").write_text("# Notes\n\nNot committed yet.\n")
