@@ -91,7 +91,7 @@ def test_the_environment_takes_text_lists_and_mappings(monkeypatch: pytest.Monke
     assert found.eval.backends == ("claude", "gemini")
     assert found.refine.probes == ("pytest -q", "ruff")
     assert found.refine.time_budget == 5400
-    assert found.prices["openai/new"].output == 9
+    assert found.prices.overrides["openai/new"].output == 9
 
 
 def test_a_variable_of_ours_that_is_no_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
