@@ -16,6 +16,7 @@ _REMEDY = {
     errno.EROFS: "the file system is read-only; choose another state directory",
     errno.EACCES: "permission denied; check the directory's permissions or choose another state directory",
     errno.EPERM: "permission denied; check the directory's permissions or choose another state directory",
+    errno.EEXIST: "a part of the path is a file; choose another state directory",
     errno.ENOTDIR: "a part of the path is a file; choose another state directory",
 }
 

@@ -136,8 +136,8 @@ class _Document:
             raise CriteriaError(f"the criteria file {self._origin} is nested too deeply; flatten it") from None
 
     def _yaml(self, text: str) -> Any:
-        loader = yaml.SafeLoader(text)
         try:
+            loader = yaml.SafeLoader(text)
             self._root = loader.get_single_node()
             return loader.construct_document(self._root) if self._root is not None else None
         except yaml.MarkedYAMLError as error:
@@ -148,8 +148,6 @@ class _Document:
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             words = " ".join(str(error).split())
             raise CriteriaError(f"the criteria file {self._origin} is not valid YAML: {words}; correct it") from None
-        finally:
-            loader.dispose()
 
     def _mark(self, where: _Path) -> _Mark | None:
         node = self._root

@@ -148,6 +148,9 @@ def _front(path: Path, text: str) -> _Front:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 2 if mark else 2
         raise SettingsError(f"{path}:{line} is not valid YAML: {error.problem or error.context}; correct it") from None
+    except yaml.YAMLError as error:
+        words = " ".join(str(error).split())
+        raise SettingsError(f"{path}:2 begins a frontmatter that is not valid YAML: {words}; correct it") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
