@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -64,7 +65,7 @@ async def compare(
     """
     by_probes = guard_from_probes(previous.probes, candidate.probes, candidate.criteria)
     a, b = (previous, candidate) if candidate_is == "B" else (candidate, previous)
-    material = _material(a, b, settings.inline_bytes)
+    material = await asyncio.to_thread(_material, a, b, settings.inline_bytes)
     criteria = candidate.criteria
     texts = {f"{name}/{path}": text for name, tree in material.trees.items() for path, text in tree.texts.items()}
     evidence = EvidenceIndex(texts, (*a.probes, *b.probes))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +15,7 @@ from bessemer.actors.reviewers._persona import Persona
 from bessemer.actors.reviewers._review import Review, Status
 from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.records import FindingRecord, ParticipationRecord
 
 _PREFIX = {"evaluation": "re", "trace": "tr", "guard": "rg", "criteria": "cr"}
 
@@ -84,9 +84,7 @@ def lake_rows(
     dispatch: Dispatch, findings: Sequence[Finding] = (), *, run: str, path: str, round_number: int = 0
 ) -> tuple[LakeRecord, ...]:
     """The `participation` row of a dispatch and the `findings` rows it emitted, for the step that dispatched it."""
-    at = datetime.now(UTC).isoformat()
     head = {
-        "at": at,
         "run": run,
         "path": path,
         "round": round_number,
@@ -96,19 +94,22 @@ def lake_rows(
         "backend": dispatch.backend,
         "model": dispatch.model,
     }
-    participation = {
-        **head,
-        "status": dispatch.status,
-        "findings_emitted": dispatch.findings_emitted,
-        "calls": dispatch.calls,
-        "input_tokens": dispatch.usage.input,
-        "output_tokens": dispatch.usage.output,
-        "seconds": dispatch.seconds,
-        "failure": dispatch.kind,
-    }
-    rows = [LakeRecord(table="participation", row=participation)]
-    for finding in findings:
-        fields = finding.model_dump(mode="json")
-        row = {**head, **fields, "normalized_signature": signature(finding.title, finding.file)}
-        rows.append(LakeRecord(table="findings", row=row))
-    return tuple(rows)
+    participation = ParticipationRecord.model_validate(
+        {
+            **head,
+            "status": dispatch.status,
+            "findings_emitted": dispatch.findings_emitted,
+            "calls": dispatch.calls,
+            "input_tokens": dispatch.usage.input,
+            "output_tokens": dispatch.usage.output,
+            "seconds": dispatch.seconds,
+            "failure": dispatch.kind,
+        }
+    )
+    emitted = [
+        FindingRecord.model_validate(
+            {**head, **finding.model_dump(), "normalized_signature": signature(finding.title, finding.file)}
+        )
+        for finding in findings
+    ]
+    return tuple(record.to_lake() for record in (participation, *emitted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -60,7 +61,7 @@ async def evaluate(subject: Subject, persona: Persona, journal: Journal, setting
     A refusal, a broken answer or a failing call gives `not_judged` with the reason, never a score. Raises what the
     journal raises.
     """
-    material = material_for(subject, settings.inline_bytes)
+    material = await asyncio.to_thread(material_for, subject, settings.inline_bytes)
     evidence = EvidenceIndex(material.trees[""].texts, subject.probes)
     ids = ", ".join(one.id for one in subject.criteria.criteria)
     answered: Review[EvaluationAnswer] = await review(

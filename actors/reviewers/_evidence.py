@@ -37,7 +37,10 @@ class EvidenceIndex:
         parts = _parts(quote)
         if not parts:
             return Found(None)
-        for name in sorted(self._raw, key=lambda name: (name != file, name)):
+        order = sorted(self._raw, key=lambda name: (name != file, name))
+        # A quotation that stands word for word is found without bringing every file into normal form.
+        exact = next((name for name in order if quote in self._raw[name]), None)
+        for name in [exact] if exact is not None else order:
             if _in_order(parts, self._text(name)):
                 return Found(True, name, _line_of(self._raw[name], parts[0]))
         return Found(any(_in_order(parts, words) for words in self._words))

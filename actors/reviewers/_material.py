@@ -20,6 +20,7 @@ INLINE_BYTES = 120_000
 """How much of a deliverable is put into the prompt; the rest is named, and read with tools."""
 
 MAX_QUOTABLE_BYTES = 20_000_000
+_MAX_TEXT_BYTES = 2_000_000
 _MAX_LISTED = 400
 _MAX_FINDINGS = 60
 _SKIPPED = {".git", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
@@ -62,7 +63,7 @@ def read_tree(root: Path, limit: int = MAX_QUOTABLE_BYTES) -> Tree:
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         size = path.lstat().st_size
-        if path.is_symlink() or not path.is_file() or size > left:
+        if path.is_symlink() or not path.is_file() or size > min(left, _MAX_TEXT_BYTES):
             others[name] = size
             continue
         data = path.read_bytes()

@@ -6,6 +6,7 @@ A refusal, an empty or a broken answer never becomes a score.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -91,7 +92,8 @@ async def review(
             return talk.ended("abstained", reply.finish, f"the model answered with a {reply.finish}")
         latest, problems = _parse(reply, answer)
         if latest is not None:
-            parsed, problems = latest, list(check(latest))[:MAX_PROBLEMS]
+            # Looking quotations up in a large deliverable takes longer than the loop may be held.
+            parsed, problems = latest, list(await asyncio.to_thread(check, latest))[:MAX_PROBLEMS]
         if latest is not None and not problems:
             return talk.done(latest, [])
     if parsed is None:

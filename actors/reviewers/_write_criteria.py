@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -35,7 +36,7 @@ async def write_criteria(
 
     Single criteria that cannot be used are left out; a set that is too long is cut to the first seven.
     """
-    material = material_for(subject, settings.inline_bytes)
+    material = await asyncio.to_thread(material_for, subject, settings.inline_bytes)
     names = tuple(probes)
     answered = await review(
         persona,
