@@ -1,0 +1,105 @@
+"""From the ledger's outbox to the Delta tables, each row exactly once.
+
+Every append carries an application transaction: app id = ledger, keeper and table; version = the last sequence number in
+it. What a table's version already covers is skipped, so a crash between append and delete repeats nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import ValidationError
+
+from bessemer.cluster.errors import LakeError
+from bessemer.cluster.files import append_durable
+from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema
+from bessemer.cluster.records import TABLES, EventRecord
+
+BATCH = 5_000
+CONFLICT_TRIES = 20
+
+
+class OutboxSource(Protocol):
+    """Where rows wait: sequence number (rising, never reused), table, row as JSON."""
+
+    async def read_outbox(self, limit: int) -> list[tuple[int, str, str]]: ...
+
+    async def delete_outbox(self, upto: int) -> None: ...
+
+
+class _Row(NamedTuple):
+    seq: int
+    row: dict[str, Any]
+
+
+class Publisher:
+    """The one publisher of one keeper's outbox."""
+
+    def __init__(self, lake_url: str, ledger_uuid: str, keeper: str, source: OutboxSource) -> None:
+        self._url = lake_url.rstrip("/")
+        self._app = f"{ledger_uuid}:{keeper}"
+        self._source = source
+
+    async def publish_once(self) -> int:
+        """Publish the oldest waiting rows; returns how many left the outbox. Raises LakeError."""
+        waiting = await self._source.read_outbox(BATCH)
+        if not waiting:
+            return 0
+        await asyncio.to_thread(self._append_all, waiting)
+        await self._source.delete_outbox(waiting[-1][0])
+        return len(waiting)
+
+    def _append_all(self, waiting: list[tuple[int, str, str]]) -> None:
+        tables: dict[str, list[_Row]] = defaultdict(list)
+        for seq, table, text in waiting:
+            name, row = self._sorted_out(seq, table, text)
+            tables[name].append(_Row(seq, row))
+        for table, rows in tables.items():
+            self._append(table, rows)
+
+    def _sorted_out(self, seq: int, table: str, text: str) -> tuple[str, dict[str, Any]]:
+        """The row, or an event that says why it could not be taken; the row itself is kept beside the lake."""
+        try:
+            row: dict[str, Any] = json.loads(text)
+            TABLES[table].model_validate(row)
+        except (ValueError, KeyError, ValidationError) as error:
+            line = json.dumps({"app": self._app, "seq": seq, "table": table, "row": text}) + "\n"
+            if "://" not in self._url:
+                append_durable(Path(self._url) / "quarantine.jsonl", line.encode())
+            why = " ".join(str(error).split())[:300]
+            event = EventRecord(kind="quarantined_row", text=f"row {seq} for table {table!r}: {why}")
+            return "events", event.model_dump(mode="json")
+        return table, row
+
+    def _append(self, table: str, rows: list[_Row]) -> None:
+        from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        app, uri = f"{self._app}:{table}", f"{self._url}/{table}"
+        for _ in range(CONFLICT_TRIES):
+            try:
+                if not DeltaTable.is_deltatable(uri):
+                    DeltaTable.create(uri, arrow_schema(table), mode="ignore", partition_by=[PARTITION], name=table)
+                there = DeltaTable(uri)
+                known = there.transaction_version(app) or 0
+                fresh = [one for one in rows if one.seq > known]
+                if fresh:
+                    write_deltalake(
+                        there,
+                        arrow_rows(table, [one.row for one in fresh]),
+                        mode="append",
+                        schema_mode="merge",
+                        commit_properties=CommitProperties(app_transactions=[Transaction(app, fresh[-1].seq)]),
+                    )
+            except CommitFailedError:
+                continue
+            except (DeltaError, OSError) as error:
+                raise LakeError(
+                    f"the lake table {uri} cannot be written: {' '.join(str(error).split())[:200]}"
+                ) from None
+            return
+        raise LakeError(f"the lake table {uri} is written by others all the time; rows wait in the ledger")
