@@ -16,6 +16,7 @@ from bessemer.actors.backends import capabilities
 from bessemer.actors.builders import builder_for
 from bessemer.actors.builders.base import BuildRequest, BuildResult
 from bessemer.actors.prober_host import HostProber
+from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
 from bessemer.cluster.run import Ticket
 
@@ -42,6 +43,7 @@ class BuilderHost:
         self._ledger = ledger_client(self._home)
         self._backends = backend_client(self._home)
         self._prober = prober_ref(self._home)
+        self._settings = BackendSettings.model_validate(self._home.settings.get("backends", {}))
 
     @reply
     async def build(self, payload: bytes) -> dict[str, Any]:
@@ -61,5 +63,5 @@ class BuilderHost:
 
     async def _build(self, job: BuildJob) -> BuildResult:
         journal = StepJournal(job.ticket, self._ledger, self._backends, purpose="build")
-        builder = builder_for(capabilities(job.request.backend))
+        builder = builder_for(capabilities(job.request.backend, self._settings))
         return await builder.build(job.request, journal, HostProber(self._prober))

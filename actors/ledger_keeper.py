@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,25 @@ class LedgerKeeper:
         return upto
 
     @reply
+    async def open_runs(self, payload: bytes) -> list[dict[str, Any]]:
+        """Runs that are open, with what it takes to start them again."""
+        rows = await self._commit.call(self._ledger.open_runs)
+        return [row.model_dump(mode="json", include={"run", "pipeline", "pins", "caps", "owner"}) for row in rows]
+
+    @reply
+    async def spending(self, payload: bytes) -> dict[str, int]:
+        """Calls, tokens and micro-dollars of a run's steps whose path begins with a prefix."""
+        message = decode(payload)
+        attempts = await self._commit.call(self._ledger.attempts, message["run"])
+        mine = [one for one in attempts if one.path.startswith(message["prefix"])]
+        return {
+            "calls": len(mine),
+            "input_tokens": sum(int((one.usage or {}).get("input", 0)) for one in mine),
+            "output_tokens": sum(int((one.usage or {}).get("output", 0)) for one in mine),
+            "cost": sum(one.charge for one in mine),
+            "in_doubt": sum(one.charge for one in mine if one.state == "in_doubt"),
+        }
+
+    @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
-        return {"hosts": [self._home.ledger_url], "uuid": self._ledger.ledger_uuid, "pid": _pid()}
-
-
-def _pid() -> int:
-    import os
-
-    return os.getpid()
+        return {"hosts": [self._home.ledger_url], "uuid": self._ledger.ledger_uuid, "pid": os.getpid()}

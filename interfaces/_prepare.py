@@ -90,7 +90,7 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
     source, focus = find_source(request)
     build = choose_build_backend(request, settings, notices)
     judge = choose_eval_backend(request, settings, build, notices)
-    able = capabilities(build)
+    able = capabilities(build, settings.backends)
     plan = RefinePlan(
         task=request.task,
         source=str(source),
@@ -205,7 +205,7 @@ def choose_eval_backend(request: Request, settings: Settings, build: str, notice
     if not chosen:
         notices.append("no model is named and no key is set: the verdict comes from the probes")
         return ""
-    if capabilities(chosen).may_judge:
+    if capabilities(chosen, settings.backends).may_judge:
         return chosen
     if named:
         notices.append(f"{chosen} cannot judge: the verdict comes from the probes")

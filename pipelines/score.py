@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from bessemer.cluster.records import ScoreRecord
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.actors.crew import RunCrew
 from bessemer.cluster.errors import BudgetExhausted
+from bessemer.cluster.records import ScoreRecord
 from bessemer.cluster.run import Run, Step
 from bessemer.pipelines._base import Ending, Outcome, Pipeline, Plan
 
@@ -96,8 +96,8 @@ async def _score(step: Step, crew: RunCrew, plan: ScorePlan, item: Item) -> Scor
     if scored.score is not None:
         step.record(
             ScoreRecord(
-                run_id=step.ticket.run,
-                step_path=step.path,
+                run=step.ticket.run,
+                path=step.path,
                 criterion="score",
                 score=scored.score,
                 judge=plan.backend,

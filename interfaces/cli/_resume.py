@@ -47,7 +47,10 @@ def prepare_resume(ledger: Ledger, row: RunRow, home: Home, settings: Settings, 
         caps[known.scope] = cap
     plan = RefinePlan.model_validate(row.pins["plan"])
     spec = RunSpec(run=row.run, pipeline=row.pipeline, pins=row.pins, caps=caps)
-    return Prepared(spec=spec, home=home, plan=plan, notices=(), budget=caps.get(f"run:{row.run}"))
+    cap_now = caps.get(f"run:{row.run}")
+    return Prepared(
+        spec=spec, home=home, plan=plan, notices=(), budget=None if cap_now is None else MicroDollars(cap_now)
+    )
 
 
 def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:
