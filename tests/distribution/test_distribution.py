@@ -1,0 +1,148 @@
+"""What is built and installed: a wheel and an sdist with all in them, locks that fit, a cluster file Ray takes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("cluster", "actors", "pipelines", "interfaces", "configs")
+NEEDED = (
+    "bessemer/py.typed",
+    "bessemer/configs/backends.yaml",
+    "bessemer/configs/prices.yaml",
+    "bessemer/configs/settings.schema.json",
+    "bessemer/configs/notices/qwen2.5-coder.txt",
+)
+
+
+def build(source: Path, target: Path, kind: str) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+    (built,) = target.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracked files and links, as a fresh clone has them."""
+    target = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source, copied = ROOT / name, target / name
+        if not (source.exists() or source.is_symlink()):
+            continue
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            copied.symlink_to(source.readlink())
+        else:
+            copied.write_bytes(source.read_bytes())
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(checkout, tmp_path_factory.mktemp("wheel"), "wheel")
+
+
+def names_in(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def test_the_wheel_holds_all_five_folders_and_their_data(checkout: Path, wheel: Path) -> None:
+    packed = names_in(wheel)
+    assert set(NEEDED) <= packed
+    for folder in FOLDERS:
+        there = {f"bessemer/{path.relative_to(checkout)}" for path in (checkout / folder).rglob("*") if path.is_file()}
+        assert there <= packed, folder
+    assert not [name for name in packed if name.startswith(("tests/", "scripts/", "src/"))]
+    assert any(name.endswith("licenses/LICENSE") for name in packed)
+    assert any(name.endswith("licenses/NOTICE") for name in packed)
+
+
+def test_a_wheel_built_from_the_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Path) -> None:
+    sdist = build(checkout, tmp_path / "sdist", "sdist")
+    with tarfile.open(sdist) as archive:
+        assert not [member.name for member in archive if member.issym() or member.islnk()]
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    assert names_in(build(source, tmp_path / "again", "wheel")) == names_in(wheel)
+
+
+def test_the_installed_wheel_imports_and_runs(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        "import bessemer, bessemer.cluster.settings as s, importlib.resources as r\n"
+        "print(bessemer.__file__)\n"
+        "assert r.files('bessemer.configs').joinpath('backends.yaml').is_file()\n"
+        "from bessemer.interfaces.cli.main import main; main(['--version'])"
+    )
+    # -P and the path keep the checkout out; the dependencies come from this environment.
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    where, version = done.stdout.splitlines()
+    assert where.startswith(str(tmp_path))
+    assert version.startswith("bessemer ")
+
+
+def test_the_locks_fit_and_name_no_address() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "lock.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_users_eight_packages_are_direct_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {one.split(">")[0].split("=")[0].split("[")[0] for one in project["dependencies"]}
+    assert {"ray", "pydantic", "anthropic", "openai", "google-genai", "xai-sdk", "pyarrow", "pytest"} <= named
+    assert {"embedded", "postgres", "viewer", "dev"} == set(project["optional-dependencies"])
+
+
+def test_ray_takes_the_cluster_file() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    written = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    prepared = prepare_config(copy.deepcopy(written))
+    validate_config(prepared)
+    assert prepared["cluster_name"] == "bessemer"
+
+
+def test_the_hook_configuration_is_valid_and_fetches_nothing(tmp_path: Path) -> None:
+    path = ROOT / ".pre-commit-config.yaml"
+    command = [sys.executable, "-m", "pre_commit", "validate-config", str(path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env={**os.environ, "HOME": str(tmp_path)})
+    written = yaml.safe_load(path.read_text())
+    assert {one["repo"] for one in written["repos"]} == {"local"}
+    stages = {stage for one in written["repos"] for hook in one["hooks"] for stage in hook["stages"]}
+    assert stages == {"pre-commit", "pre-push"}
+
+
+def test_every_page_links_and_names_commands_that_exist() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "check_docs.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_readme_speaks_of_the_download_before_the_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert -1 < text.index("1.1 GB") < text.index("```bash\nmake demo")
+    assert -1 < text.index("BESSEMER_DEMO_BACKEND") < text.index("```bash\nmake demo")
