@@ -54,6 +54,8 @@ class BuildResult(_Frozen):
     """What was changed, spec compliance, how it was verified, what is left: the builder's own words."""
     split_plan: tuple[str, ...] = ()
     changed_files: tuple[str, ...] = ()
+    changed_lines: int = 0
+    """Lines added and removed against `base`: of two equally good candidates the smaller change stands."""
     probes: tuple[ProbeResult, ...] = ()
     tool_calls: int = 0
     tool_errors: int = 0

@@ -1,0 +1,49 @@
+"""Keep if better: which candidate stands, decided by measurements alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bessemer.actors.builders.base import BuildResult
+from bessemer.actors.probes.base import ProbeResult
+
+
+def best(candidates: Sequence[BuildResult], baseline: Sequence[ProbeResult]) -> BuildResult | None:
+    """The candidate to keep, or None where none is better than `baseline`.
+
+    Better: at least one probe improves and none falls behind. Most improved wins, then fewest changed lines, then the
+    earliest. Where no probe judged the baseline a model judges later, and the first changed candidate stands.
+    """
+    changed = [one for one in candidates if one.status == "changed"]
+    if not any(probe.judged for probe in baseline):
+        return next((one for one in changed if not any(probe.status == "timeout" for probe in one.probes)), None)
+    kept = [(gain, one) for one in changed if (gain := improvement(one.probes, baseline)) > 0]
+    if not kept:
+        return None
+    return max(enumerate(kept), key=lambda pair: (pair[1][0], -pair[1][1].changed_lines, -pair[0]))[1][1]
+
+
+def improvement(probes: Sequence[ProbeResult], baseline: Sequence[ProbeResult]) -> float:
+    """Sum of the relative gains over the probes of the baseline; 0 where nothing improves or anything falls behind."""
+    after = {probe.probe: probe for probe in probes}
+    total = 0.0
+    for before in baseline:
+        now = after.get(before.probe)
+        if now is None:
+            if before.judged:
+                return 0.0
+            continue
+        if now.falls_behind(before):
+            return 0.0
+        if now.improves_on(before):
+            total += abs((now.measure or 0.0) - (before.measure or 0.0))
+    return total
+
+
+def settles(result: BuildResult, codes: Sequence[str], probe: str, baseline: Sequence[ProbeResult]) -> bool:
+    """Whether a candidate improves, costs nothing, and leaves none of the task's findings: no other try is needed."""
+    if improvement(result.probes, baseline) <= 0:
+        return False
+    left = [one.code for found in result.probes if found.probe == probe for one in found.findings]
+    before = [one.code for found in baseline if found.probe == probe for one in found.findings]
+    return all(left.count(code) < before.count(code) for code in codes)
