@@ -25,12 +25,12 @@ class EndingFacts(NamedTuple):
 
 
 ENDINGS: dict[Ending, EndingFacts] = {
-    "converged": EndingFacts(0, "done", "converged: every must criterion is met"),
-    "passed": EndingFacts(0, "done", "passed: every must criterion is met"),
-    "failed": EndingFacts(1, "done", "failed: the work does not meet its criteria"),
+    "converged": EndingFacts(0, "done", "every must criterion is met"),
+    "passed": EndingFacts(0, "done", "every must criterion is met"),
+    "failed": EndingFacts(1, "done", "the work does not meet its criteria"),
     "max_rounds": EndingFacts(1, "done", "out of rounds before the work converged"),
-    "plateau": EndingFacts(1, "done", "plateau: two rounds brought no material gain"),
-    "not_judged": EndingFacts(3, "done", "not judged: nothing here could be measured or scored"),
+    "plateau": EndingFacts(1, "done", "two rounds brought no material gain"),
+    "not_judged": EndingFacts(3, "done", "nothing here could be measured or scored"),
     "deadline": EndingFacts(3, "interrupted", "out of time; what was accepted so far is saved"),
     "budget": EndingFacts(4, "budget", "out of budget; what was accepted so far is saved"),
     "cancelled": EndingFacts(130, "interrupted", "cancelled; what was accepted so far is saved"),

@@ -8,8 +8,12 @@ from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.probes.base import ProbeResult
 
 
-def best(candidates: Sequence[BuildResult], baseline: Sequence[ProbeResult]) -> BuildResult | None:
+def best(
+    candidates: Sequence[BuildResult], baseline: Sequence[ProbeResult], *, must_improve: bool = True
+) -> BuildResult | None:
     """The candidate to keep, or None where none is better than `baseline`.
+
+    With `must_improve` false, where a model judges what no probe sees, one that loses nothing is kept too.
 
     Better: at least one probe improves and none falls behind. Most improved wins, then fewest changed lines, then the
     earliest. Where no probe judged the baseline a model judges later, and the first changed candidate stands.
@@ -17,10 +21,21 @@ def best(candidates: Sequence[BuildResult], baseline: Sequence[ProbeResult]) -> 
     changed = [one for one in candidates if one.status == "changed"]
     if not any(probe.judged for probe in baseline):
         return next((one for one in changed if not any(probe.status == "timeout" for probe in one.probes)), None)
-    kept = [(gain, one) for one in changed if (gain := improvement(one.probes, baseline)) > 0]
+    kept = [
+        (gain, one)
+        for one in changed
+        if (gain := improvement(one.probes, baseline)) > 0 or (not must_improve and not loses(one.probes, baseline))
+    ]
     if not kept:
         return None
     return max(enumerate(kept), key=lambda pair: (pair[1][0], -pair[1][1].changed_lines, -pair[0]))[1][1]
+
+
+def loses(probes: Sequence[ProbeResult], baseline: Sequence[ProbeResult]) -> bool:
+    """Whether a probe that judged the baseline is missing or falls behind."""
+    after = {probe.probe: probe for probe in probes}
+    judged = (before for before in baseline if before.judged)
+    return any((now := after.get(before.probe)) is None or now.falls_behind(before) for before in judged)
 
 
 def improvement(probes: Sequence[ProbeResult], baseline: Sequence[ProbeResult]) -> float:

@@ -66,6 +66,9 @@ async def conclude(progress: Progress, ending: Ending) -> RefineOutcome:
         not_verified=work.not_verified if work else (),
         seconds=round(run.worked(), 1),
         source=plan.source,
+        task=plan.task,
+        build_backend=plan.build_backend,
+        eval_backend=plan.eval_backend,
     )
     _write(run.directory / "outcome.json", outcome)
     return outcome

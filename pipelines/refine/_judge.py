@@ -26,6 +26,7 @@ from bessemer.cluster.run import Step
 from bessemer.cluster.workspace import Repository
 from bessemer.pipelines.refine import _people as people
 from bessemer.pipelines.refine._plan import Answer, Submission, Work
+from bessemer.pipelines.refine._records import verdict_rows
 from bessemer.pipelines.refine._state import Progress
 
 MAX_FINDING_TASKS = 24
@@ -70,7 +71,9 @@ async def evaluate(progress: Progress, submission: Submission, criteria: Criteri
         tree = str(progress.files.round(number) / "deliverables")
         subject = await _subject(progress, tree, submission.probes, criteria, tuple(changed))
         reviewed = await _review(progress, step, "evaluate", subject=subject, attempts=progress.attempts)
-        return needed(reviewed.evaluation)
+        found = needed(reviewed.evaluation)
+        step.record(*verdict_rows(step.ticket, number, criteria, found))
+        return found
 
     progress.crew.people.tell("step", name="judging")
     evaluation = await progress.run.step(f"round-{number}/evaluate", judge, result=Evaluation)

@@ -18,6 +18,7 @@ from bessemer.cluster.run import Step
 from bessemer.cluster.workspace import Repository
 from bessemer.pipelines.refine import _judge as judge
 from bessemer.pipelines.refine._plan import Answer, Merged, Submission
+from bessemer.pipelines.refine._records import build_row, probe_rows
 from bessemer.pipelines.refine._setup import measure
 from bessemer.pipelines.refine._state import Progress
 
@@ -96,6 +97,7 @@ async def submit(progress: Progress, answer: Answer) -> Submission:
                 tasks=answer.accepted,
             )
         )
+        step.record(*probe_rows(step.ticket, number, answer.commit, probes))
         return Submission(number=number, commit=answer.commit, probes=probes, directory=str(directory))
 
     submission = await progress.run.step(f"round-{number}/submit", snapshot, result=Submission)
@@ -134,13 +136,18 @@ async def _build(
             interpreter=plan.interpreter,
             max_output_tokens=plan.max_output_tokens,
         )
-        return await progress.run.step(path, lambda step: progress.crew.build(step, request), result=BuildResult)
+
+        async def work(step: Step) -> BuildResult:
+            result = await progress.crew.build(step, request)
+            step.record(build_row(step.ticket, plan.build_backend, result))
+            return result
+
+        return await progress.run.step(path, work, result=BuildResult)
 
     candidates = list(await asyncio.gather(*(candidate(k) for k in range(plan.candidates))))
-    winner = best(candidates, list(baseline))
-    progress.crew.people.tell(
-        "built", task=task.id, kept=winner is not None, statuses=[candidate.status for candidate in candidates]
-    )
+    winner = best(candidates, baseline, must_improve=not plan.eval_backend)
+    why = next((one.failure.message for one in candidates if one.failure), "") if winner is None else ""
+    progress.crew.people.tell("built", task=task.id, kept=winner is not None, tries=len(candidates), why=why)
     return candidates, winner
 
 

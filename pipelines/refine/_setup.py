@@ -14,6 +14,7 @@ from bessemer.cluster.workspace import IntakeLimits, Repository, take_in
 from bessemer.pipelines.refine import _judge as judge
 from bessemer.pipelines.refine import _people as people
 from bessemer.pipelines.refine._plan import Work
+from bessemer.pipelines.refine._records import probe_rows
 from bessemer.pipelines.refine._state import Progress
 
 
@@ -28,6 +29,7 @@ async def set_up(progress: Progress) -> Work:
         klass = classify(relevant)
         probes = plan.probes or tuple(probes_for(relevant, klass))
         baseline = await measure(progress, intake.commit, probes) if intake.files else ()
+        step.record(*probe_rows(step.ticket, 0, intake.commit, baseline))
         return Work(
             commit=intake.commit,
             files=intake.files,

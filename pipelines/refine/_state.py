@@ -12,6 +12,7 @@ from bessemer.actors.reviewers import Evaluation
 from bessemer.cluster.run import Run
 from bessemer.pipelines._base import Ending
 from bessemer.pipelines.refine._plan import Answer, RefinePlan, RoundSummary, Submission, Work
+from bessemer.pipelines.refine._records import round_row
 
 
 class Progress:
@@ -114,6 +115,7 @@ class Progress:
             else "ceiling_not_reached",
         )
         self.rounds.append(summary)
+        await self.run.record(f"round-{self.number}", round_row(self.run.id, summary))
         self.crew.people.tell("verdict", **summary.model_dump(mode="json", exclude={"probes"}))
 
     def ending(self, evaluation: Evaluation) -> Ending | None:

@@ -1,0 +1,99 @@
+"""What a refinement leaves in the lake, beside what hosts record of calls and reviewers."""
+
+from __future__ import annotations
+
+from bessemer.actors.builders.base import BuildResult
+from bessemer.actors.judging.types import CriteriaSet
+from bessemer.actors.probes.base import ProbeResult
+from bessemer.actors.reviewers import Evaluation
+from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.records import ProbeRecord, RoundRecord, ScoreRecord, StepRecord, VerdictRecord
+from bessemer.cluster.run import Ticket
+from bessemer.pipelines.refine._plan import RoundSummary
+
+
+def probe_rows(ticket: Ticket, number: int, commit: str, probes: tuple[ProbeResult, ...]) -> list[LakeRecord]:
+    """One `probes` row for each measurement of a commit. Round 0 is the work as it was taken in."""
+    return [
+        ProbeRecord(
+            run=ticket.run,
+            path=ticket.path,
+            round=number,
+            probe=one.probe,
+            status=one.status,
+            passed=one.passed,
+            total=one.total,
+            measure=one.measure,
+            better=one.better,
+            findings=len(one.findings),
+            seconds=one.seconds,
+            commit=commit,
+        ).to_lake()
+        for one in probes
+    ]
+
+
+def build_row(ticket: Ticket, backend: str, result: BuildResult) -> LakeRecord:
+    """The `steps` row of one candidate."""
+    return StepRecord(
+        run=ticket.run,
+        path=ticket.path,
+        kind="build",
+        status=result.status,
+        seconds=round(sum(float(entry.get("seconds", 0.0)) for entry in result.trace), 3),
+        backend=backend,
+        tool_calls=result.tool_calls,
+        tool_errors=result.tool_errors,
+    ).to_lake()
+
+
+def verdict_rows(ticket: Ticket, number: int, criteria: CriteriaSet, evaluation: Evaluation) -> list[LakeRecord]:
+    """The `verdicts` row of an evaluation and a `scores` row for every criterion it scored."""
+    verdict, known = evaluation.verdict, criteria.by_id()
+    persona = evaluation.dispatch.persona_content_hash
+    scores = [
+        ScoreRecord(
+            run=ticket.run,
+            path=ticket.path,
+            round=number,
+            criterion=one.criterion,
+            category=known[one.criterion].category if one.criterion in known else "",
+            score=one.score,
+            judge=verdict.judge,
+            persona_content_hash=persona,
+            evidence_found=one.evidence_found,
+            contradicts=one.contradicts,
+        ).to_lake()
+        for one in verdict.scores
+    ]
+    conclusion = VerdictRecord(
+        run=ticket.run,
+        path=ticket.path,
+        round=number,
+        verdict=verdict.verdict,
+        judge=verdict.judge,
+        failed_criteria=list(verdict.failed_criteria),
+        not_scored=[one.criterion for one in verdict.not_scored],
+        explanation=verdict.explanation,
+    )
+    return [*scores, conclusion.to_lake()]
+
+
+def round_row(run: str, summary: RoundSummary) -> LakeRecord:
+    """The `rounds` row of a round that was judged."""
+    return RoundRecord(
+        run=run,
+        path=f"round-{summary.number}",
+        round=summary.number,
+        commit=summary.commit,
+        verdict=summary.verdict,
+        guard=summary.guard,
+        ceiling=summary.ceiling,
+        tasks_tried=summary.tasks_tried,
+        tasks_accepted=summary.tasks_accepted,
+        seconds=summary.seconds,
+        calls=summary.calls,
+        input_tokens=summary.input_tokens,
+        output_tokens=summary.output_tokens,
+        cost=summary.cost,
+    ).to_lake()
