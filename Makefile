@@ -45,6 +45,7 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy scripts/*.py
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/scan_secrets.py --tree
 	@$(BIN)/python scripts/lock.py --check

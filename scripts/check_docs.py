@@ -77,7 +77,8 @@ def parse(arguments: list[str]) -> None:
     from bessemer.interfaces.cli.main import command
 
     current: Any = command()
-    name, above = "bessemer", None
+    name: str | None = "bessemer"
+    above: Any = None
     for word in ("&&", "||", "|", ";", ">"):
         if word in arguments:
             arguments = arguments[: arguments.index(word)]
