@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -80,8 +81,6 @@ def look_around(
     settings: Settings, key_variables: Mapping[str, tuple[str, ...]], further: Iterable[Row] = ()
 ) -> Environment:
     """Look at everything. `key_variables` are by provider; `further` are rows of layers above this one."""
-    from bessemer import __version__
-
     keys = keys_present({**key_variables, **MEDIA_KEYS})
     rows = (*machine_rows(settings), *key_rows(keys, key_variables), *further)
     states = {row.name: row.state for row in rows}
@@ -95,7 +94,7 @@ def look_around(
         "has_embedded_model": states.get("embedded model") == "ok",
     }
     return Environment(
-        bessemer=__version__,
+        bessemer=metadata.version("bessemer"),
         written=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         usable=all(row.state != "missing" for row in rows),
         capabilities=capabilities,
