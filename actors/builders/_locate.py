@@ -129,23 +129,32 @@ def _frames(worktree: Path, finding: ProbeFinding, index: dict[str, list[_Defini
 
 def _target(worktree: Path, definition: _Definition, findings: list[ProbeFinding]) -> Target | None:
     text = _read(worktree, definition.file)
-    unit = unit_of(definition.node)
+    unit, name = unit_of(definition.node), definition.node.name
     if text is None or unit.end - unit.start >= MAX_UNIT_LINES:
         return None
-    tests, failures = [], []
-    for finding in findings:
-        test = _test_source(worktree, finding)
-        if test is not None and definition.node.name in used_names(test[1]) | set(called_names(test[1])):
-            tests.append(_test_text(worktree, test))
-            failures.append(finding)
-    about = failures or findings
+    about = [finding for finding in findings if name in _names(_test_source(worktree, finding))] or findings
+    failing = {(test[0], test[1].name): test for one in about if (test := _test_source(worktree, one)) is not None}
+    others = [test for file in {file for file, _ in failing} for test in _tests_of(worktree, file, name)]
+    shown = [_test_text(worktree, test) for test in (*failing.values(), *others)]
     return Target(
         definition.file,
         unit,
         _failure(about[0]),
-        "\n\n".join(dict.fromkeys(_fitting(tests))),
+        "\n\n".join(_fitting(list(dict.fromkeys(shown)))),
         _context(text, unit),
     )
+
+
+def _tests_of(worktree: Path, file: str, name: str) -> list[tuple[str, Function]]:
+    """The tests of a file that mention a function, those that pass included: a repair must not break them."""
+    text = _read(worktree, file)
+    tree = parse(text) if text else None
+    tests = [node for node in functions(tree) if node.name.startswith("test")] if tree else []
+    return [(file, node) for node in tests if name in _names((file, node))]
+
+
+def _names(test: tuple[str, Function] | None) -> set[str]:
+    return used_names(test[1]) | set(called_names(test[1])) if test else set()
 
 
 def _fitting(tests: list[str]) -> list[str]:
