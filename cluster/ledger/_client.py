@@ -1,4 +1,4 @@
-"""The ledger as hosts see it: typed operations, those of one event-loop turn in one message."""
+"""The ledger as its users see it: typed methods, whatever lies between them and the keeper."""
 
 from __future__ import annotations
 
@@ -6,134 +6,226 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from bessemer.cluster.errors import LedgerUnavailable, error_named
-from bessemer.cluster.ledger import operations as ops
+from bessemer.cluster.errors import LedgerRefusal, LedgerUnavailable, error_named
 from bessemer.cluster.ledger._keeper import GroupCommit
+from bessemer.cluster.ledger.operations import (
+    Answer,
+    AttemptStatus,
+    BeginStep,
+    CapState,
+    CloseRun,
+    Done,
+    Doubt,
+    FinishStep,
+    GiveUp,
+    Leased,
+    Observe,
+    Observed,
+    Opened,
+    OpenRun,
+    Operation,
+    Outcome,
+    Recall,
+    Recalled,
+    Record,
+    Refusal,
+    Release,
+    Renew,
+    Reserve,
+    Reserved,
+    Resolve,
+    SetCap,
+    Settle,
+    StepState,
+    Submit,
+    Submitted,
+    Sweep,
+    Swept,
+    answers_json,
+)
+
+A = TypeVar("A")
+Send = Callable[[bytes], Awaitable[bytes]]
 
 PATIENCE_SECONDS = 60.0
-Send = Callable[[bytes], Awaitable[bytes]]
-A = TypeVar("A")
+"""How long a message is sent again while the ledger does not answer."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
+
+
+class _Waiting(NamedTuple):
+    """An operation on its way: as object for a keeper in this process, as JSON for another."""
+
+    operation: Operation
+    message: bytes
+    answer: asyncio.Future[Answer]
 
 
 class LedgerClient:
-    """Sends operations through `send` (JSON in, JSON out). Belongs to one event loop.
+    """Typed access to a ledger. What is asked in one turn of the event loop travels as one message.
 
-    A message that got no answer is sent again until a minute is over: operations carry their tokens, so repeating one
-    changes nothing. Raises LedgerUnavailable then, and otherwise the refusal's own error.
+    Every method returns its result once it is durable, or raises the LedgerRefusal that the ledger answered with, or
+    LedgerUnavailable when it did not answer within `patience` seconds. A message is repeated as it is; its operations
+    carry their tokens, so that a repeat changes nothing.
     """
 
     def __init__(self, send: Send, *, patience: float = PATIENCE_SECONDS) -> None:
+        """`send` takes a JSON list of operations and returns the JSON list of their answers.
+
+        It raises LedgerUnavailable or ConnectionError where it cannot tell what became of the message.
+        """
         self._send = send
+        self._keeper: GroupCommit | None = None
         self._patience = patience
-        self._waiting: list[tuple[ops.Operation, asyncio.Future[Any]]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._waiting: list[_Waiting] = []
+        self._flying: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def local(cls, commit: GroupCommit) -> LedgerClient:
-        """A client of a keeper in this process."""
-        return _LocalClient(commit)
+    def local(cls, keeper: GroupCommit, *, patience: float = PATIENCE_SECONDS) -> LedgerClient:
+        """A client of a keeper in this process and event loop: the same, without JSON between."""
+        client = cls(_nowhere, patience=patience)
+        client._keeper = keeper
+        return client
 
-    async def apply(self, operation: ops.Operation) -> Any:
-        """Do one operation; returns its answer or raises its refusal."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((operation, future))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._flush)
-        answer = await future
-        if isinstance(answer, ops.Refusal):
+    async def open_run(self, operation: OpenRun, /) -> Opened:
+        return await self._one(operation, Opened)
+
+    async def renew(self, operation: Renew, /) -> Leased:
+        return await self._one(operation, Leased)
+
+    async def close_run(self, operation: CloseRun, /) -> Done:
+        return await self._one(operation, Done)
+
+    async def begin_step(self, operation: BeginStep, /) -> StepState:
+        return await self._one(operation, StepState)
+
+    async def finish_step(self, operation: FinishStep, /) -> StepState:
+        return await self._one(operation, StepState)
+
+    async def reserve(self, operation: Reserve, /) -> Reserved | Outcome:
+        """A reservation that may be sent only in state `reserved`, or the outcome the call has already."""
+        answer = await self._ask(operation)
+        return answer if isinstance(answer, Outcome) else _expect(operation, answer, Reserved)
+
+    async def submit(self, operation: Submit, /) -> Submitted:
+        return await self._one(operation, Submitted)
+
+    async def settle(self, operation: Settle, /) -> Outcome:
+        """The call's outcome, which must be used instead of the answer that was brought."""
+        return await self._one(operation, Outcome)
+
+    async def release(self, operation: Release, /) -> AttemptStatus:
+        return await self._one(operation, AttemptStatus)
+
+    async def doubt(self, operation: Doubt, /) -> AttemptStatus:
+        return await self._one(operation, AttemptStatus)
+
+    async def resolve(self, operation: Resolve, /) -> AttemptStatus:
+        return await self._one(operation, AttemptStatus)
+
+    async def sweep(self, operation: Sweep | None = None, /) -> Swept:
+        return await self._one(operation or Sweep(), Swept)
+
+    async def give_up(self, operation: GiveUp, /) -> Outcome:
+        return await self._one(operation, Outcome)
+
+    async def observe(self, operation: Observe, /) -> Observed:
+        return await self._one(operation, Observed)
+
+    async def recall(self, operation: Recall, /) -> Recalled:
+        return await self._one(operation, Recalled)
+
+    async def record(self, operation: Record, /) -> Done:
+        return await self._one(operation, Done)
+
+    async def set_cap(self, operation: SetCap, /) -> CapState:
+        return await self._one(operation, CapState)
+
+    async def _one(self, operation: Operation, kind: type[A]) -> A:
+        return _expect(operation, await self._ask(operation), kind)
+
+    async def _ask(self, operation: Operation) -> Answer:
+        loop = asyncio.get_running_loop()
+        # Made into JSON here, so that a value that is none fails its own caller and not the whole message.
+        message = b"" if self._keeper is not None else _encoded(operation)
+        waiting = _Waiting(operation, message, loop.create_future())
+        if not self._waiting:
+            loop.call_soon(self._depart)
+        self._waiting.append(waiting)
+        answer = await waiting.answer
+        if isinstance(answer, Refusal):
             raise error_named(answer.error, answer.message, dict(answer.facts))
         return answer
 
-    async def open_run(self, operation: ops.OpenRun) -> ops.Opened:
-        return await self._typed(operation, ops.Opened)
+    def _depart(self) -> None:
+        batch, self._waiting = self._waiting, []
+        task = asyncio.create_task(self._deliver(batch))
+        self._flying.add(task)
+        task.add_done_callback(self._flying.discard)
 
-    async def renew(self, operation: ops.Renew) -> ops.Leased:
-        return await self._typed(operation, ops.Leased)
-
-    async def begin_step(self, operation: ops.BeginStep) -> ops.StepState:
-        return await self._typed(operation, ops.StepState)
-
-    async def finish_step(self, operation: ops.FinishStep) -> ops.StepState:
-        return await self._typed(operation, ops.StepState)
-
-    async def reserve(self, operation: ops.Reserve) -> ops.Reserved | ops.Outcome:
-        answer: ops.Reserved | ops.Outcome = await self.apply(operation)
-        return answer
-
-    async def submit(self, operation: ops.Submit) -> ops.Submitted:
-        return await self._typed(operation, ops.Submitted)
-
-    async def settle(self, operation: ops.Settle) -> ops.Outcome:
-        return await self._typed(operation, ops.Outcome)
-
-    async def release(self, operation: ops.Release) -> ops.AttemptStatus:
-        return await self._typed(operation, ops.AttemptStatus)
-
-    async def doubt(self, operation: ops.Doubt) -> ops.AttemptStatus:
-        return await self._typed(operation, ops.AttemptStatus)
-
-    async def give_up(self, operation: ops.GiveUp) -> ops.Outcome:
-        return await self._typed(operation, ops.Outcome)
-
-    async def observe(self, operation: ops.Observe) -> ops.Observed:
-        return await self._typed(operation, ops.Observed)
-
-    async def recall(self, operation: ops.Recall) -> ops.Recalled:
-        return await self._typed(operation, ops.Recalled)
-
-    async def close_run(self, operation: ops.CloseRun) -> ops.Done:
-        return await self._typed(operation, ops.Done)
-
-    async def record(self, operation: ops.Record) -> ops.Done:
-        return await self._typed(operation, ops.Done)
-
-    async def _typed(self, operation: ops.Operation, kind: type[A]) -> A:
-        answer = await self.apply(operation)
-        if not isinstance(answer, kind):
-            raise LedgerUnavailable(f"the ledger answered {operation.op} with {type(answer).__name__}")
-        return answer
-
-    def _flush(self) -> None:
-        group, self._waiting = self._waiting, []
-        task = asyncio.create_task(self._carry(group))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
-
-    async def _carry(self, group: list[tuple[ops.Operation, asyncio.Future[Any]]]) -> None:
+    async def _deliver(self, batch: list[_Waiting]) -> None:
         try:
-            answers = await self._exchange([operation for operation, _ in group])
-        except Exception as error:
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error)
+            answers = await self._patiently(batch)
+            if len(answers) != len(batch):
+                raise LedgerUnavailable(f"the ledger gave {len(answers)} answers to {len(batch)} operations")
+        except BaseException as error:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    _fail(waiting.answer, error)
+            if not isinstance(error, Exception):
+                raise
             return
-        for (_, future), answer in zip(group, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
 
-    async def _exchange(self, operations: list[ops.Operation]) -> list[ops.Answer]:
-        payload = ops.operations_json.dump_json(operations)
-        deadline, pause = time.monotonic() + self._patience, 0.05
+    async def _patiently(self, batch: list[_Waiting]) -> list[Answer]:
+        """Send the same operations until they are answered or the patience is over."""
+        deadline, pause = time.monotonic() + self._patience, FIRST_PAUSE
         while True:
+            left = deadline - time.monotonic()
             try:
-                return ops.answers_json.validate_json(await self._send(payload))
-            except (LedgerUnavailable, ConnectionError):
-                if time.monotonic() + pause > deadline:
-                    raise
+                return await asyncio.wait_for(self._try(batch), max(left, 0.001))
+            except TimeoutError:
+                raise LedgerUnavailable(f"the ledger did not answer within {self._patience:.0f} s") from None
+            except (LedgerUnavailable, ConnectionError) as error:
+                if time.monotonic() + pause >= deadline:
+                    if isinstance(error, LedgerUnavailable):
+                        raise
+                    raise LedgerUnavailable(f"the ledger cannot be reached: {error}") from error
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
-            pause = min(2 * pause, 2.0)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try(self, batch: list[_Waiting]) -> list[Answer]:
+        if self._keeper is not None:
+            return await self._keeper.submit([waiting.operation for waiting in batch])
+        raw = await self._send(b"[" + b",".join(waiting.message for waiting in batch) + b"]")
+        return answers_json.validate_json(raw)
 
 
-class _LocalClient(LedgerClient):
-    def __init__(self, commit: GroupCommit) -> None:
-        super().__init__(self._never)
-        self._commit = commit
+def _expect(operation: Operation, answer: Answer, kind: type[A]) -> A:
+    if not isinstance(answer, kind):
+        raise LedgerUnavailable(f"the ledger answered {operation.op} with {answer.is_!r}; is another version running?")
+    return answer
 
-    async def _exchange(self, operations: list[ops.Operation]) -> list[ops.Answer]:
-        return await self._commit.submit(operations)
 
-    @staticmethod
-    async def _never(payload: bytes) -> bytes:
-        raise LedgerUnavailable("a local ledger needs no messages")
+def _encoded(operation: Operation) -> bytes:
+    try:
+        return operation.model_dump_json().encode()
+    except ValueError as error:
+        why = " ".join(str(error).split())[:200]
+        raise LedgerRefusal(f"{operation.op} carries a value that cannot be kept as JSON: {why}") from None
+
+
+def _fail(answer: asyncio.Future[Any], error: BaseException) -> None:
+    if isinstance(error, asyncio.CancelledError):
+        answer.cancel()
+    elif isinstance(error, Exception):
+        answer.set_exception(error)
+    else:
+        answer.set_exception(LedgerUnavailable(f"the ledger's client ended: {type(error).__name__}"))
+
+
+async def _nowhere(_message: bytes) -> bytes:
+    raise LedgerUnavailable("this client has no way to its keeper")

@@ -14,9 +14,17 @@ Json = Any
 AttemptState = Literal["reserved", "parked", "submitted", "in_doubt", "settled", "settled_late", "released", "resolved"]
 RunStatus = Literal["open", "done", "failed", "cancelled", "budget", "interrupted"]
 
+MAX_MICRO_DOLLARS = 10**15
+"""A thousand million dollars: no amount is larger, so that sums of amounts fit a database's integer."""
+Amount = Annotated[int, Field(ge=0, le=MAX_MICRO_DOLLARS)]
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+RunId = Annotated[str, Field(pattern=r"^[^|\x00-\x20]+$", max_length=200)]
+"""No `|`, which separates the parts of an attempt's key."""
+
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A NaN must reach the ledger as what it is, to be refused there, and not become a silent null on the way.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class LakeRecord(_Message):
@@ -31,7 +39,7 @@ class LakeRecord(_Message):
 
 class OpenRun(_Message):
     op: Literal["open_run"] = "open_run"
-    run: str
+    run: RunId
     pipeline: str
     pins: dict[str, Json]
     """Everything that steers the run and must not change: arguments, configuration, prompts, personas, code version."""
@@ -39,7 +47,7 @@ class OpenRun(_Message):
     token: str
     take_over: bool = False
     """Take the run from an owner whose lease still lives (the caller knows that it is dead)."""
-    caps: dict[str, int | None] = Field(default_factory=dict)
+    caps: dict[str, Amount | None] = Field(default_factory=dict)
     """Scopes this run counts against, each with its cap in micro-dollars; created if missing, kept if present."""
 
 
@@ -65,13 +73,13 @@ class Reserve(_Message):
     path: str
     index: int
     request_hash: str
-    worst: int
+    worst: Amount
     scopes: tuple[str, ...]
     epoch: int
     token: str
-    send_within: float
+    send_within: Seconds
     """Seconds after the reservation in which the attempt may be sent (`send_by`, on the database's clock)."""
-    answer_within: float = 900.0
+    answer_within: Seconds = 900.0
     """Longest time in seconds an answer may take after sending; `sweep` waits for it."""
     parked: bool = False
     detail: dict[str, Json] = Field(default_factory=dict)
@@ -88,7 +96,7 @@ class Settle(_Message):
     op: Literal["settle"] = "settle"
     attempt: str
     epoch: int
-    cost: int
+    cost: Amount
     usage: dict[str, Json]
     answer: Json
     rows: tuple[LakeRecord, ...] = ()
@@ -113,9 +121,9 @@ class Sweep(_Message):
 class Resolve(_Message):
     op: Literal["resolve"] = "resolve"
     attempt: str
-    cost: int
-    evidence: str
-    by: str
+    cost: Amount
+    evidence: Annotated[str, Field(min_length=1)]
+    by: Annotated[str, Field(min_length=1)]
 
 
 class GiveUp(_Message):
@@ -167,7 +175,7 @@ class CloseRun(_Message):
 class SetCap(_Message):
     op: Literal["set_cap"] = "set_cap"
     scope: str
-    cap: int | None
+    cap: Amount | None
     version: int
 
 

@@ -1,0 +1,243 @@
+"""Opening a ledger's database, and what its troubles mean for people."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from bessemer.cluster.errors import (
+    InfrastructureError,
+    LedgerCorrupted,
+    LedgerTooNew,
+    LedgerUnavailable,
+    SettingsError,
+    StateUnwritable,
+)
+from bessemer.cluster.ledger import _schema as t
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another process's transaction."""
+CHECKED_WHOLE = 16 * 2**20
+"""Files up to this many bytes are checked page by page when they are opened; larger ones as they are read."""
+READ_ONLY = "bessemer_read_only"
+"""Execution option of a connection whose transactions take no write lock."""
+
+
+class Store:
+    """One ledger's database: its engine, its name in messages, and the file behind it if there is one."""
+
+    def __init__(self, url: str, *, create: bool, durable: bool) -> None:
+        self.url = _parse(url)
+        self.path = _file_of(self.url)
+        self.name = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        with self.troubles():
+            if self.path:
+                _prepare_file(self.path, create=create)
+            self.engine = _make_engine(self.url, durable=durable)
+            try:
+                self.ledger_uuid = self._check_or_create(create=create)
+            except BaseException:
+                self.engine.dispose()
+                raise
+            self._inode = self.path.stat().st_ino if self.path else 0
+
+    def _check_or_create(self, *, create: bool) -> str:
+        # Looking needs no write lock, so opening an existing ledger never waits for its keeper.
+        with self.reading() as connection:
+            found = self._known_ledger(connection)
+        if found is None and create:
+            with self.writing() as connection:
+                found = self._known_ledger(connection) or _lay_out(connection)
+        if found is None:
+            raise LedgerUnavailable(f"there is no ledger in {self.name}; start a run there first")
+        if self.path and self.path.stat().st_size <= CHECKED_WHOLE:
+            with self.reading() as connection:
+                problem = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+            if problem != "ok":
+                raise LedgerCorrupted(_corrupted(self.name, problem))
+        return found
+
+    def _known_ledger(self, connection: Connection) -> str | None:
+        """The uuid of the ledger that is here, or None if the database is empty."""
+        tables = inspect(connection).get_table_names()
+        if not tables:
+            return None
+        if t.meta.name not in tables:
+            raise LedgerCorrupted(_corrupted(self.name, "it holds other tables than a ledger's"))
+        values = {str(name): str(value) for name, value in connection.execute(select(t.meta))}
+        version, ledger = values.get(t.VERSION_KEY, ""), values.get(t.UUID_KEY, "")
+        if not version.isdigit() or not ledger:
+            raise LedgerCorrupted(_corrupted(self.name, "it does not say its version"))
+        if int(version) > t.SCHEMA_VERSION:
+            raise LedgerTooNew(
+                f"the ledger {self.name} has schema version {version} and this Bessemer knows {t.SCHEMA_VERSION}; "
+                "upgrade Bessemer to use it"
+            )
+        return ledger
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is the only writer (SQLite) or locks the rows it reads (PostgreSQL)."""
+        with self.troubles():
+            self._same_file()
+            with self.engine.begin() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment and blocks nobody."""
+        with self.troubles(), self.engine.connect() as connection:
+            yield connection.execution_options(**{READ_ONLY: True})
+
+    def forget_erased(self) -> None:
+        """Take what was erased out of SQLite's write-ahead log too, as far as readers allow it."""
+        if self.path is None:
+            return
+        with self.troubles(), self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            if raw is not None:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _same_file(self) -> None:
+        """A file that was deleted or replaced still takes writes, and they would be lost: refuse them."""
+        if self.path is None or not hasattr(self, "_inode"):
+            return
+        try:
+            there = self.path.stat().st_ino
+        except FileNotFoundError:
+            there = 0
+        if there != self._inode:
+            raise LedgerUnavailable(
+                f"the ledger {self.name} was removed or replaced while in use; put it back, or run `bessemer cluster "
+                "down` and start anew"
+            )
+
+    @contextlib.contextmanager
+    def troubles(self) -> Iterator[None]:
+        """Turn what the database or the file system raises into an error of ours, in one line."""
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            raise _translated(self.name, error) from error
+        except OSError as error:
+            raise StateUnwritable(_unwritable(self.name, error.strerror or str(error))) from error
+        except SQLAlchemyError as error:
+            raise LedgerUnavailable(f"the ledger {self.name} cannot be used: {_line(error)}") from error
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError:
+        raise SettingsError(f"ledger.url {url!r} is no database URL; give sqlite:////absolute/path/ledger.db") from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise SettingsError(f"ledger.url {url!r} is neither sqlite nor postgresql")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise SettingsError(f"ledger.url {url!r} names no file, and a ledger that forgets is none")
+    return parsed
+
+
+def _file_of(url: URL) -> Path | None:
+    return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def _prepare_file(path: Path, *, create: bool) -> None:
+    """See to it that the file exists and is the owner's alone; SQLite gives its companions the same mode."""
+    if not path.exists():
+        if not create:
+            raise LedgerUnavailable(f"there is no ledger at {path}; start a run there first")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise LedgerCorrupted(_corrupted(str(path), "it is not a file"))
+    for part in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_IMODE(part.stat().st_mode) & 0o077:
+                part.chmod(0o600)
+
+
+def _make_engine(url: URL, *, durable: bool) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        # Positional parameters, because bulk writes hand over plain tuples.
+        return create_engine(url, paramstyle="format", pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    level = "FULL" if durable else "OFF"
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # The driver's own implicit transactions begin as readers; ours begin where `begin` says.
+        connection.isolation_level = None
+        _pragma_wal(connection)
+        connection.execute(f"PRAGMA synchronous={level}")
+        connection.execute("PRAGMA secure_delete=ON")
+        connection.execute("PRAGMA cache_size=-16000")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _pragma_wal(connection: Any) -> None:
+    """Changing the journal's mode does not wait for other processes by itself, so two first openings may collide."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _lay_out(connection: Connection) -> str:
+    ledger = uuid.uuid4().hex
+    t.metadata.create_all(connection)
+    connection.execute(
+        t.meta.insert(),
+        [{"name": t.VERSION_KEY, "value": str(t.SCHEMA_VERSION)}, {"name": t.UUID_KEY, "value": ledger}],
+    )
+    return ledger
+
+
+_UNWRITABLE = ("disk is full", "readonly database", "unable to open database file", "disk i/o error")
+_CORRUPTED = ("malformed", "not a database", "file is encrypted", "malformed database schema")
+
+
+def _translated(name: str, error: DBAPIError | sqlite3.Error) -> InfrastructureError:
+    line = _line(error.orig if isinstance(error, DBAPIError) and error.orig else error)
+    words = line.lower()
+    if any(sign in words for sign in _UNWRITABLE):
+        return StateUnwritable(_unwritable(name, line))
+    if any(sign in words for sign in _CORRUPTED):
+        return LedgerCorrupted(_corrupted(name, line))
+    return LedgerUnavailable(f"the ledger {name} does not answer: {line}")
+
+
+def _unwritable(name: str, why: str) -> str:
+    return f"the ledger {name} cannot be written: {why}; free space or make its folder writable, then try again"
+
+
+def _corrupted(name: str, why: str) -> str:
+    return f"the ledger {name} is damaged: {why}; restore a copy of it, or move it away to start a new one"
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:200] or type(error).__name__

@@ -1,0 +1,123 @@
+"""Writing a unit of work: one bulk statement per table for what is new, one for what changed.
+
+The statements are made by SQLAlchemy Core, compiled once per engine, and handed to the driver as positional text with
+plain tuples. Core's own bulk path builds and checks a dict per row, which costs about as much as deciding the
+operation; at thousands of rows a second that is the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Dialect, Table, bindparam, insert, select, update
+from sqlalchemy.sql.expression import Executable
+
+from bessemer.cluster.ledger import _schema as t
+from bessemer.cluster.ledger._rows import Rows, Work
+
+_OLD = "key_"
+
+
+class _Bulk(NamedTuple):
+    """A statement and how a row object gives its parameters, in order."""
+
+    sql: str
+    values: Callable[[Any], Any]
+
+    def run(self, connection: Connection, rows: Iterable[Any]) -> None:
+        connection.exec_driver_sql(self.sql, list(map(self.values, rows)))
+
+
+def _bulk(statement: Executable, dialect: Dialect) -> _Bulk:
+    compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+    names: list[str] = [name.removeprefix(_OLD) for name in compiled.positiontup]
+    return _Bulk(str(compiled), attrgetter(*names))
+
+
+def _insert(table: Table, dialect: Dialect, skip: tuple[str, ...] = ()) -> _Bulk:
+    names = {column.name: bindparam(column.name) for column in table.columns if column.name not in skip}
+    return _bulk(insert(table).values(names), dialect)
+
+
+def _update(table: Table, dialect: Dialect) -> _Bulk:
+    keys = {column.name for column in table.primary_key}
+    found = [column == bindparam(_OLD + column.name) for column in table.primary_key]
+    fixed = keys | _NEVER_CHANGED.get(table.name, set())
+    values: dict[str, Any] = {
+        column.name: bindparam(_OLD + column.name) for column in table.columns if column.name not in fixed
+    }
+    return _bulk(update(table).where(*found).values(values), dialect)
+
+
+_NEVER_CHANGED: dict[str, set[str]] = {
+    "attempt": {
+        "run",
+        "token",
+        "request_hash",
+        "scopes",
+        "worst",
+        "epoch",
+        "reserved_at",
+        "send_by",
+        "deadline",
+        "detail",
+    },
+    "run": {"pipeline", "pins_hash", "opened_at"},
+}
+
+_COUNTER = select(t.meta.c.value).where(t.meta.c.name == bindparam("name")).with_for_update()
+_COUNT = update(t.meta).where(t.meta.c.name == bindparam("counter")).values(value=bindparam("last"))
+_FIRST = insert(t.meta)
+
+
+class Writer:
+    """The bulk statements of one engine."""
+
+    def __init__(self, dialect: Dialect, keeper: str) -> None:
+        self._keeper = keeper
+        self._inserts = {
+            table.name: _insert(table, dialect)
+            for table in (t.scope, t.run, t.token, t.step, t.call, t.attempt, t.observation)
+        }
+        self._updates = {table.name: _update(table, dialect) for table in (t.scope, t.run, t.step, t.attempt)}
+        self._audit = _insert(t.audit, dialect, skip=("id",))
+        outbox = insert(t.outbox).values({column.name: bindparam(column.name) for column in t.outbox.columns})
+        compiled: Any = outbox.compile(dialect=dialect)
+        self._outbox_sql = str(compiled)
+        self._outbox_order = tuple(t.outbox.columns.keys().index(name) for name in compiled.positiontup)
+
+    def flush(self, connection: Connection, work: Work) -> None:
+        """Write everything that `work` made or changed."""
+        self._table(connection, "run", work.runs)
+        self._table(connection, "scope", work.scopes)
+        self._table(connection, "token", work.tokens)
+        self._table(connection, "step", work.steps)
+        self._table(connection, "attempt", work.attempts)
+        self._table(connection, "call", work.calls)
+        self._table(connection, "observation", work.observations)
+        if work.audit:
+            self._audit.run(connection, work.audit)
+        if work.outbox:
+            self._publish(connection, work.outbox)
+
+    def _table(self, connection: Connection, name: str, rows: Rows[Any, Any]) -> None:
+        if rows.fresh:
+            self._inserts[name].run(connection, rows.fresh.values())
+        if rows.changed:
+            self._updates[name].run(connection, rows.changed.values())
+
+    def _publish(self, connection: Connection, rows: list[tuple[str, str]]) -> None:
+        """Number the rows by the keeper's durable counter, which outlives an empty outbox and a restart."""
+        name = t.counter_key(self._keeper)
+        stored = connection.execute(_COUNTER, {"name": name}).scalar()
+        first = int(stored or 0) + 1
+        numbered = [(self._keeper, first + place, table, row) for place, (table, row) in enumerate(rows)]
+        order = self._outbox_order
+        connection.exec_driver_sql(self._outbox_sql, [tuple(row[place] for place in order) for row in numbered])
+        last = str(first + len(rows) - 1)
+        if stored is None:
+            connection.execute(_FIRST, {"name": name, "value": last})
+        else:
+            connection.execute(_COUNT, {"counter": name, "last": last})

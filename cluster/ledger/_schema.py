@@ -1,0 +1,156 @@
+"""The ledger's tables, for SQLite and PostgreSQL alike.
+
+| object | role | lifetime |
+|---|---|---|
+| `meta` | schema version, the ledger's own id, each keeper's sequence counter | the ledger |
+| `scope` | a cap, and the running total of what counts against it | the ledger |
+| `run`, `token` | who holds a run, under which pins and epoch; openings already done | the ledger; pins until erased |
+| `step`, `call`, `observation` | results, outcomes, and what a run read from outside | until the run is erased |
+| `attempt` | one purchase: what was reserved, what it cost | the ledger, never erased |
+| `outbox` | rows on their way to the lake | until published |
+| `audit` | what people did to the account, and alarms | the ledger |
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+
+SCHEMA_VERSION = 1
+VERSION_KEY = "schema_version"
+UUID_KEY = "ledger_uuid"
+
+metadata = MetaData()
+
+# Keys are compared by code point on both databases, because a run's calls are found as a range of keys.
+_Key = Text().with_variant(Text(collation="C"), "postgresql")
+
+meta = Table("meta", metadata, Column("name", _Key, primary_key=True), Column("value", Text, nullable=False))
+
+scope = Table(
+    "scope",
+    metadata,
+    Column("name", _Key, primary_key=True),
+    Column("cap", BigInteger),
+    Column("version", Integer, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("in_doubt", BigInteger, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("pins", Text),
+    Column("pins_hash", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", Double, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("erased_at", Double),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("run", _Key, primary_key=True),
+    Column("path", _Key, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("result", Text),
+)
+
+# A row is a call's outcome; a call without one is known by its attempts alone, so that buying costs one row less.
+call = Table(
+    "call",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("value", Text),
+    Column("request_hash", Text),
+    Column("cost", BigInteger, nullable=False),
+    Column("usage", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("call", _Key, primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("run", _Key, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("request_hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("worst", BigInteger, nullable=False),
+    Column("charge", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("reserved_at", Double, nullable=False),
+    Column("send_by", Double, nullable=False),
+    Column("deadline", Double, nullable=False),
+    Column("batch", Text),
+    Column("submitted_at", Double),
+    Column("doubted_at", Double),
+    Column("ended_at", Double),
+    Column("cost", BigInteger),
+    Column("usage", Text),
+    Column("reason", Text),
+    Column("detail", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+_reserved = attempt.c.state == "reserved"
+_in_doubt = attempt.c.state == "in_doubt"
+Index("attempt_reserved", attempt.c.deadline, sqlite_where=_reserved, postgresql_where=_reserved)
+Index("attempt_in_doubt", attempt.c.call, sqlite_where=_in_doubt, postgresql_where=_in_doubt)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("run", _Key, primary_key=True),
+    Column("path", _Key, primary_key=True),
+    Column("name", _Key, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("keeper", _Key, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("table", Text, nullable=False),
+    Column("row", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+
+def counter_key(keeper: str) -> str:
+    """Name in `meta` of the last sequence number that `keeper` gave to an outbox row."""
+    return f"outbox_seq:{keeper}"
+
+
+def range_of(run_id: str) -> tuple[str, str]:
+    """Bounds (from, before) of the keys of a run's calls: `|` ends the id, and `}` is the next code point."""
+    return f"{run_id}|", f"{run_id}}}"
