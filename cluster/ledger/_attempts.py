@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bessemer.cluster.errors import Closed, Fenced, JournalDiverged, LedgerRefusal, Pending
 from bessemer.cluster.ledger._money import OPEN_STATES, alarm, charge_new, move, put_in_doubt, status_of
 from bessemer.cluster.ledger._rows import AttemptRec, CallRec, RunRec, Work
 from bessemer.cluster.ledger._values import (
+    from_json,
     no_such_attempt,
     no_such_run,
     refuse,
@@ -49,8 +49,8 @@ def fenced(run: RunRec, epoch: int) -> Refusal | None:
 
 
 def outcome_of(call: CallRec) -> Outcome:
-    value = json.loads(call.value) if call.value is not None else None
-    usage: dict[str, Any] = json.loads(call.usage)
+    value = from_json(call.value) if call.value is not None else None
+    usage: dict[str, Any] = from_json(call.usage)
     return Outcome(kind=call.kind, value=value, cost=call.cost, usage=usage)
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
+import pydantic_core
+
 from bessemer.cluster.errors import LedgerRefusal, LedgerUnavailable, error_named
 from bessemer.cluster.ledger._keeper import GroupCommit
 from bessemer.cluster.ledger.operations import (
@@ -51,6 +53,8 @@ Send = Callable[[bytes], Awaitable[bytes]]
 
 PATIENCE_SECONDS = 60.0
 """How long a message is sent again while the ledger does not answer."""
+SURELY_READABLE, ENVELOPE = 150, 6
+"""A message with fewer brackets is not nested too deeply for the reader on the other side; the answer adds a few."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
 
 
@@ -212,7 +216,10 @@ def _expect(operation: Operation, answer: Answer, kind: type[A]) -> A:
 
 def _encoded(operation: Operation) -> bytes:
     try:
-        return operation.model_dump_json().encode()
+        message = operation.model_dump_json().encode()
+        if message.count(b"[") + message.count(b"{") > SURELY_READABLE:
+            pydantic_core.from_json(b"[" * ENVELOPE + message + b"]" * ENVELOPE)
+        return message
     except ValueError as error:
         why = " ".join(str(error).split())[:200]
         raise LedgerRefusal(f"{operation.op} carries a value that cannot be kept as JSON: {why}") from None

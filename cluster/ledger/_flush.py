@@ -37,7 +37,7 @@ def _bulk(statement: Executable, dialect: Dialect) -> _Bulk:
 
 
 def _insert(table: Table, dialect: Dialect, skip: tuple[str, ...] = ()) -> _Bulk:
-    names = {column.name: bindparam(column.name) for column in table.columns if column.name not in skip}
+    names: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns if column.name not in skip}
     return _bulk(insert(table).values(names), dialect)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bessemer.cluster.canonical import canonical_json
 from bessemer.cluster.errors import Closed, JournalDiverged, LedgerRefusal
 from bessemer.cluster.ledger._attempts import fenced
 from bessemer.cluster.ledger._rows import ObservationRec, ScopeRec, StepRec, TokenRec, Work
-from bessemer.cluster.ledger._values import no_such_run, refuse, rows_json, to_json
+from bessemer.cluster.ledger._values import from_json, no_such_run, refuse, rows_json, to_json
 from bessemer.cluster.ledger.operations import (
     BeginStep,
     CapState,
@@ -81,7 +80,7 @@ def _state_of(step: StepRec) -> StepState:
 
 
 def _load(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else from_json(text)
 
 
 def _equal(stored: str | None, value: Any) -> bool:
@@ -98,12 +97,12 @@ def observe(work: Work, op: Observe) -> Observed | Refusal:
     known = work.observations.known.get(key)
     if known is None:
         known = work.observations.add(key, ObservationRec(*key, to_json(op.value)))
-    return Observed(value=json.loads(known.value))
+    return Observed(value=from_json(known.value))
 
 
 def recall(work: Work, op: Recall) -> Recalled:
     known = work.observations.known.get((op.run, op.path, op.name))
-    return Recalled(found=False) if known is None else Recalled(found=True, value=json.loads(known.value))
+    return Recalled(found=False) if known is None else Recalled(found=True, value=from_json(known.value))
 
 
 def record(work: Work, op: Record) -> Done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlalchemy import Row, Select, and_, case, func, select
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._engine import Store
-from bessemer.cluster.ledger._values import scopes_in
+from bessemer.cluster.ledger._values import from_json, scopes_in
 from bessemer.cluster.ledger.operations import AttemptState, Json, RunStatus
 
 
@@ -163,7 +162,7 @@ class Reads:
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
         return [
-            AuditRow(at=_at(row.at), action=row.action, subject=row.subject, by=row.by, detail=json.loads(row.detail))
+            AuditRow(at=_at(row.at), action=row.action, subject=row.subject, by=row.by, detail=from_json(row.detail))
             for row in rows
         ]
 
@@ -234,7 +233,7 @@ def _call_row(row: Row[Any]) -> CallRow:
         kind=row.kind,
         value=_json(row.value),
         cost=row.cost,
-        usage=json.loads(row.usage),
+        usage=from_json(row.usage),
         at=_at(row.at),
     )
 
@@ -261,7 +260,7 @@ def _attempt_row(row: Row[Any]) -> AttemptRow:
         doubted_at=None if row.doubted_at is None else _at(row.doubted_at),
         ended_at=None if row.ended_at is None else _at(row.ended_at),
         reason=row.reason or "",
-        detail=json.loads(row.detail),
+        detail=from_json(row.detail),
     )
 
 
@@ -276,4 +275,4 @@ def _at(seconds: float) -> datetime:
 
 
 def _json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else from_json(text)

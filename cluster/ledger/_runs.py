@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bessemer.cluster.canonical import content_hash
@@ -10,7 +9,7 @@ from bessemer.cluster.errors import Fenced, LedgerRefusal, RunDiverged, RunIsOpe
 from bessemer.cluster.ledger._attempts import fenced
 from bessemer.cluster.ledger._money import leave_behind
 from bessemer.cluster.ledger._rows import RunRec, ScopeRec, TokenRec, Work
-from bessemer.cluster.ledger._values import no_such_run, refuse, rows_json, scopes_text, to_json
+from bessemer.cluster.ledger._values import from_json, no_such_run, refuse, rows_json, scopes_text, to_json
 from bessemer.cluster.ledger.operations import CloseRun, Done, Leased, Opened, OpenRun, Refusal, Renew
 
 
@@ -99,7 +98,7 @@ def _other_pins(run: RunRec, pins: dict[str, Any]) -> Refusal:
         return refuse(
             RunDiverged, f"the answers of run {run.id} were erased, so it cannot go on; start a new run", run=run.id
         )
-    old: dict[str, Any] = json.loads(run.pins or "{}")
+    old: dict[str, Any] = from_json(run.pins or "{}")
     changed = sorted(name for name in old.keys() | pins.keys() if old.get(name) != pins.get(name))
     return refuse(
         RunDiverged,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any
 
-from bessemer.cluster.errors import LedgerRefusal
-from bessemer.cluster.ledger.operations import LakeRecord, Operation, Refusal
+import pydantic_core
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+from bessemer.cluster.errors import LedgerRefusal
+from bessemer.cluster.ledger.operations import LakeRecord, OpenRun, Operation, Refusal, Reserve, Submit
 
 
 class NotStorable(ValueError):
@@ -19,12 +21,22 @@ class NotStorable(ValueError):
 def to_json(value: Any) -> str:
     """JSON text in the value's own key order. Raises NotStorable for NaN, lone surrogates and what is no JSON."""
     try:
-        text = _encode(value)
-        if not text.isascii():
-            text.encode()
+        raw = pydantic_core.to_json(value, inf_nan_mode="constants")
+        if b"NaN" in raw or b"Infinity" in raw:
+            # Either a number that JSON has not, or a text that names it: the strict encoder knows.
+            json.dumps(json.loads(raw), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise NotStorable(str(error)) from None
-    return text
+        raise NotStorable(" ".join(str(error).split())[:200]) from None
+    return raw.decode()
+
+
+def from_json(text: str) -> Any:
+    """Read what `to_json` wrote."""
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:
+        # The fast reader stops at a depth of nesting that the writer still writes.
+        return json.loads(text)
 
 
 def rows_json(rows: tuple[LakeRecord, ...]) -> list[tuple[str, str]]:
@@ -36,14 +48,25 @@ def rows_json(rows: tuple[LakeRecord, ...]) -> list[tuple[str, str]]:
 
 def check_texts(operation: Operation) -> None:
     """Refuse texts that would make the database refuse the whole group. Raises NotStorable."""
-    for name, value in operation.__dict__.items():
-        kind = type(value)
-        if kind is str:
-            _check_text(name, value)
-        elif (kind is tuple and value) or kind is dict:
-            for item in value:
-                if type(item) is str:
-                    _check_text(name, item)
+    kind = type(operation)
+    text = "".join(_texts_of(kind)(operation))
+    if kind in _WITH_NAMES:
+        text += "".join(_WITH_NAMES[kind](operation))
+    _check_text(operation.op, text)
+
+
+_WITH_NAMES: dict[type, Callable[[Any], Any]] = {
+    OpenRun: attrgetter("caps"),
+    Reserve: attrgetter("scopes"),
+    Submit: attrgetter("attempts"),
+}
+
+
+@cache
+def _texts_of(kind: type[Operation]) -> Callable[[Any], tuple[str, ...]]:
+    """How to get at the texts of an operation of that kind that become keys and columns as they are."""
+    names = [name for name, field in kind.model_fields.items() if field.annotation is str]
+    return attrgetter("op", "op", *names)
 
 
 def _check_text(name: str, text: str) -> None:
@@ -51,9 +74,9 @@ def _check_text(name: str, text: str) -> None:
         if not text.isascii():
             text.encode()
     except UnicodeEncodeError:
-        raise NotStorable(f"{name} is not Unicode text") from None
+        raise NotStorable(f"a text of {name} is not Unicode") from None
     if "\x00" in text:
-        raise NotStorable(f"{name} contains a null character")
+        raise NotStorable(f"a text of {name} contains a null character")
 
 
 @lru_cache(maxsize=4096)
@@ -65,7 +88,7 @@ def scopes_text(scopes: tuple[str, ...]) -> str:
 @lru_cache(maxsize=4096)
 def scopes_in(text: str) -> tuple[str, ...]:
     """Read what `scopes_text` wrote."""
-    return tuple(json.loads(text))
+    return tuple(from_json(text))
 
 
 def refuse(error: type[LedgerRefusal], message: str, **facts: Any) -> Refusal:
