@@ -13,13 +13,14 @@ from bessemer.actors.backends.base import CallFailure, ModelRequest
 from bessemer.actors.builders._locate import Target, targets
 from bessemer.actors.builders._measure import conclude
 from bessemer.actors.builders._prompts import load_prompt
-from bessemer.actors.builders._python import NotUsable, replace
+from bessemer.actors.builders._python import NotUsable, promise, replace
 from bessemer.actors.builders.base import BuildRequest, BuildResult, Journal, Prober
 from bessemer.actors.probes.base import ProbeFinding
 from bessemer.cluster.workspace import Repository
 
 FIRST_TEMPERATURE = 0.2
 OTHER_TEMPERATURE = 0.8
+FIRST_SEED = 1000
 MAX_OUTPUT_TOKENS = 300
 CANDIDATES_A_PLACE = 4
 """After this many tries at the likeliest place the next one is tried."""
@@ -100,19 +101,26 @@ def _request(request: BuildRequest, target: Target, worktree: Path) -> ModelRequ
     return ModelRequest(
         backend=request.backend,
         instructions=prompt.sections["instructions"],
-        prompt=_prompt(target, (worktree / target.file).read_text(encoding="utf-8")),
+        prompt=_prompt(request, target, (worktree / target.file).read_text(encoding="utf-8")),
         max_output_tokens=min(request.max_output_tokens, MAX_OUTPUT_TOKENS),
         temperature=FIRST_TEMPERATURE if first else OTHER_TEMPERATURE,
-        seed=1000 + request.candidate,
+        seed=FIRST_SEED + request.candidate,
         timeout=request.timeout,
     )
 
 
-def _prompt(target: Target, text: str) -> str:
-    section = {"function": "function" if target.tests else "lint", "imports": "imports", "statement": "lint"}
+def _prompt(request: BuildRequest, target: Target, text: str) -> str:
+    """A function with tests is written anew by every even candidate and repaired by every odd one.
+
+    Measured: small models copy the defect they are shown, and write a short function well from its docstring and tests.
+    """
     source = target.unit.source(text)
+    section = {"function": "lint", "statement": "lint", "imports": "imports"}.get(target.unit.kind, "text")
+    if target.tests:
+        contract = promise(source) if request.candidate % 2 == 0 else ""
+        section, source = ("write", contract) if contract else ("repair", source)
     return load_prompt("builder_focused").fill(
-        section.get(target.unit.kind, "text"),
+        section,
         source=f"{target.context}\n\n\n{source}" if target.context else source,
         tests=target.tests,
         failure=target.failure,

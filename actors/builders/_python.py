@@ -75,6 +75,16 @@ def unit_at(text: str, line: int) -> Unit | None:
     return _statement_at(function.body if function is not None else tree.body, line)
 
 
+def promise(source: str) -> str:
+    """A function's signature and docstring without its body; empty where it has no docstring to write it anew from."""
+    tree = parse(source)
+    function = tree.body[0] if tree and tree.body else None
+    if not isinstance(function, Function) or not ast.get_docstring(function):
+        return ""
+    end = function.body[0].end_lineno or function.lineno
+    return "\n".join(source.splitlines()[:end])
+
+
 def replace(text: str, unit: Unit, answer: str) -> str:
     """`text` with the answer in the unit's place. Raises NotUsable for an answer that is no such unit."""
     if unit.kind == "function":

@@ -35,9 +35,21 @@ async def test_repairs_the_function_a_failing_test_is_about(site):
     source = await place.read(result.commit, "kit.py")
     assert '"""At most `width` characters."""' in source, "a docstring that the model dropped comes back"
     assert "def shout" in source
-    prompt = journal.requests[0].prompt
-    assert "def truncate" in prompt and "test_truncate_is_short" in prompt and "assert 18 == 9" in prompt
-    assert "shout" not in prompt
+
+
+async def test_even_candidates_write_anew_and_odd_ones_repair(site):
+    place = await site()
+    baseline = await measured(place, "pytest")
+    (task,) = tasks_from_probes(baseline)
+    prompts = []
+    for candidate in (0, 1):
+        journal = MemoryJournal(said(GOOD))
+        await build(place, journal, task, baseline=baseline, candidate=candidate)
+        prompts.append(journal.requests[0].prompt)
+    anew, repair = prompts
+    assert '"""At most `width` characters."""' in anew and 'text + "..."' not in anew
+    assert 'text + "..."' in repair and "assert 18 == 9" in repair
+    assert all("test_truncate_is_short" in prompt and "def shout" not in prompt for prompt in prompts)
 
 
 async def test_a_replay_buys_and_measures_nothing(site):

@@ -1,0 +1,26 @@
+from textkit.text import count_words, initials, truncate
+
+
+def test_truncate_keeps_short_text():
+    assert truncate("short", 10) == "short"
+
+
+def test_truncate_counts_the_dots():
+    assert truncate("a long sentence", 9) == "a long..."
+    assert len(truncate("x" * 50, 20)) == 20
+
+
+def test_count_words_ignores_case_and_punctuation():
+    assert count_words("The cat. The hat!") == {"the": 2, "cat": 1, "hat": 1}
+
+
+def test_count_words_over_lines():
+    assert count_words("one\ntwo  one") == {"one": 2, "two": 1}
+
+
+def test_initials_are_upper_case():
+    assert initials("ada lovelace") == "AL"
+
+
+def test_initials_with_extra_spaces():
+    assert initials(" grace  hopper ") == "GH"
