@@ -24,11 +24,13 @@ def key_of(variables: tuple[str, ...], environ: Mapping[str, str] | None = None)
 def openai_client(api_key: str, base_url: str = "") -> AsyncOpenAI:
     """An openai client. An empty `base_url` leaves the SDK's own default and `OPENAI_BASE_URL`."""
     import httpx2
-    from openai import AsyncOpenAI, DefaultAioHttpClient
+    from openai import DefaultAioHttpClient
+
+    from bessemer.actors.backends._lean_openai import LeanAsyncOpenAI
 
     timeout = httpx2.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
     limits = httpx2.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS)
-    return AsyncOpenAI(
+    return LeanAsyncOpenAI(
         api_key=api_key,
         base_url=base_url or None,
         max_retries=0,
