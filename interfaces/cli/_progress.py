@@ -71,9 +71,11 @@ class State:
 
     def _on_built(self, event: Event) -> None:
         text = self.building.pop(event["task"], event["task"])
-        tries = len(event["statuses"])
+        tries = event["tries"]
         mark = "kept" if event["kept"] else "no gain"
         self.lines.append(f"  {mark:<8} {_short(text)} ({tries} {'try' if tries == 1 else 'tries'})")
+        if event.get("why"):
+            self.lines.append(f"           {_short(event['why'], 100)}")
 
     def _on_measured(self, event: Event) -> None:
         for probe in event["probes"]:
