@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
+from bessemer.cluster.sandbox._limits import limited
 from bessemer.cluster.sandbox._policy import SandboxPolicy
+from bessemer.cluster.sandbox._view import environment, hidden_paths, system_paths, visible_paths
 
-HIDDEN = ("/home", "/root", "/run", "/var/tmp", "/tmp", "/mnt", "/media", "/srv")
-"""Folders whose content no sandboxed command sees, except what a policy names."""
+TMP_BYTES = 1 << 30
 
 
 def find_bubblewrap() -> str | None:
@@ -25,38 +25,33 @@ def find_bubblewrap() -> str | None:
     return str(carried) if os.access(carried, os.X_OK) else None
 
 
-def wrap(binary: str, policy: SandboxPolicy, command: list[str]) -> list[str]:
-    """The command line that runs `command` under the policy."""
-    hidden = [place for place in HIDDEN if Path(place).is_dir()]
-    words = [binary, "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/"]
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    for place in hidden:
-        words += ["--tmpfs", place]
-    words += ["--dir", "/tmp/home"]
-    for path in _visible(policy):
-        words += ["--ro-bind-try", path, path]
+def wrap(binary: str, policy: SandboxPolicy, command: list[str], status_fd: int | None = None) -> list[str]:
+    """The command line that runs `command` under the policy.
+
+    The root is an empty folder into which the system is bound read-only; without capabilities and without a way to
+    a further user namespace nothing in it can be mounted anew.
+    """
+    words = [binary, "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+    words += ["--share-net"] if policy.network else []
+    words += ["--json-status-fd", str(status_fd)] if status_fd is not None else []
+    words += ["--die-with-parent", "--new-session", *_system()]
+    for path in visible_paths(policy):
+        words += ["--ro-bind", path, path]
+    words += ["--bind" if policy.writable else "--ro-bind", policy.workspace, policy.workspace]
     for path in policy.writable_paths:
         words += ["--bind", path, path]
-    words += ["--bind" if policy.writable else "--ro-bind", policy.workspace, policy.workspace]
-    words += ["--chdir", policy.workspace, "--clearenv"]
+    for path in hidden_paths(policy):
+        words += ["--tmpfs", path, "--remount-ro", path] if Path(path).is_dir() else ["--ro-bind", "/dev/null", path]
+    words += ["--remount-ro", "/", "--chdir", policy.workspace, "--clearenv"]
     for name, value in environment(policy).items():
         words += ["--setenv", name, value]
-    return [*words, "--", *command]
+    return [*words, "--", *limited(policy, command, own_count=True)]
 
 
-def environment(policy: SandboxPolicy) -> dict[str, str]:
-    """All a sandboxed command finds in its environment."""
-    return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": "/tmp/home",
-        "TMPDIR": "/tmp",
-        "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **policy.env,
-    }
-
-
-def _visible(policy: SandboxPolicy) -> list[str]:
-    """Interpreter prefixes below hidden folders, and what the policy names."""
-    places = {sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent), *policy.read_only}
-    return sorted(place for place in places if Path(place).exists())
+def _system() -> list[str]:
+    words: list[str] = []
+    for path in system_paths():
+        link = Path(path)
+        words += ["--symlink", str(link.readlink()), path] if link.is_symlink() else ["--ro-bind", path, path]
+    words += ["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"]  # noqa: S108
+    return [*words, "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--dir", "/tmp/home"]  # noqa: S108

@@ -1,155 +1,121 @@
-"""Finding a door that works, and running a command through it with a deadline and limits."""
+"""Finding a door that works on this machine. There is no silent fallback: none that works is an error."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import functools
+import importlib.util
 import os
-import resource
-import signal
+import shutil
 import subprocess
-import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-import psutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from bessemer.cluster.errors import SandboxUnavailable
-from bessemer.cluster.sandbox._bubblewrap import environment, find_bubblewrap, wrap
-from bessemer.cluster.sandbox._policy import SandboxPolicy, SandboxResult
+from bessemer.cluster.sandbox import _bubblewrap, _landlock, _others
+from bessemer.cluster.sandbox._limits import limited
+from bessemer.cluster.sandbox._policy import SandboxPolicy
 
-FLOOD_FACTOR = 4
-WATCH_SECONDS = 0.2
+DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none"]
+
+TRIAL_SECONDS = 20.0
+_AUTOMATIC: tuple[DoorName, ...] = ("seatbelt",) if sys.platform == "darwin" else ("bubblewrap", "sandlock")
+_PROGRAMS = {"seatbelt": "sandbox-exec", "docker": "docker", "podman": "podman"}
+_TRIAL = """
+import os, socket, sys
+for reach in (lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9)),
+              lambda: open(sys.argv[1], "w")):
+    try:
+        reach()
+    except OSError:
+        continue
+    sys.exit(3)
+"""
 
 
 class Door(NamedTuple):
     """A way to run commands that works on this machine."""
 
-    name: str
+    name: DoorName
     binary: str
 
-    def command(self, policy: SandboxPolicy, words: Sequence[str]) -> list[str]:
-        return list(words) if self.name == "none" else wrap(self.binary, policy, list(words))
+    @property
+    def namespaced(self) -> bool:
+        """Whether the command has process ids of its own, so that ending the first one ends all."""
+        return self.name == "bubblewrap"
+
+    def command(
+        self, policy: SandboxPolicy, words: Sequence[str], private: str = "", status_fd: int | None = None
+    ) -> list[str]:
+        """The command line that runs `words` under the policy. `private`: an empty folder for doors without mounts."""
+        if self.name == "bubblewrap":
+            return _bubblewrap.wrap(self.binary, policy, list(words), status_fd)
+        if self.name == "sandlock":
+            return _landlock.wrap(policy, list(words), private)
+        if self.name == "seatbelt":
+            return _others.seatbelt(self.binary, policy, list(words), private)
+        if self.name == "none":
+            return limited(policy, list(words))
+        return _others.container(self.binary, policy, list(words))
 
 
 @functools.cache
 def find_door(preference: str = "auto") -> Door:
-    """The door to use; tried once. Raises SandboxUnavailable where none works: there is no silent fallback."""
+    """The door to use, tried once per process: `auto` or a door's name.
+
+    Raises SandboxUnavailable where it does not work: the trial must run, find no network and write nowhere outside.
+    """
     if preference == "none":
         return Door("none", "")
-    binary = find_bubblewrap()
-    if binary is None:
-        raise SandboxUnavailable("no sandbox: bubblewrap is not installed; install it, or decide for --no-sandbox")
-    trial = [binary, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--", "/bin/true"]
-    try:
-        done = subprocess.run(trial, capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SandboxUnavailable(f"no sandbox: {binary} does not run ({error}); decide for --no-sandbox") from None
-    if done.returncode != 0:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
-        raise SandboxUnavailable(f"no sandbox: bubblewrap fails here ({reason[0]}); allow user namespaces")
-    return Door("bubblewrap", binary)
-
-
-async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | None = None) -> SandboxResult:
-    """Run a command (words, or a shell line) to its end or its limits; nothing of it survives this call."""
-    words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    chosen = door or find_door()
-    began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *chosen.command(policy, words),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        cwd=policy.workspace,
-        env=environment(policy) if chosen.name == "none" else {"PATH": os.environ.get("PATH", "/usr/bin:/bin")},
-        preexec_fn=_limits(policy),
-    )
-    out, err = _Tail(policy.output_bytes), _Tail(policy.output_bytes)
-    readers = [asyncio.create_task(_drain(process.stdout, out)), asyncio.create_task(_drain(process.stderr, err))]
-    reason = ""
-    try:
-        reason = await _watch(process, policy, out, err, began)
-    finally:
-        _kill(process)
-        await process.wait()
-        for reader in readers:
-            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-                await asyncio.wait_for(reader, 2)
-    return SandboxResult(
-        exit_code=process.returncode if process.returncode is not None else -1,
-        stdout=out.text(),
-        stderr=err.text(),
-        seconds=round(time.monotonic() - began, 3),
-        timed_out=reason == "timeout",
-        flooded=reason == "flood",
-        killed_reason=reason,
+    names = _AUTOMATIC if preference == "auto" else tuple(name for name in _known() if name == preference)
+    if not names:
+        raise SandboxUnavailable(f"no sandbox is called {preference!r}; choose auto or one of {', '.join(_known())}")
+    faults = []
+    for name in names:
+        door = Door(name, _binary(name))
+        fault = _fault(door)
+        if not fault:
+            return door
+        faults.append(f"{name}: {fault}")
+    raise SandboxUnavailable(
+        f"no sandbox works here ({', '.join(faults)}); install bubblewrap, or decide for --no-sandbox"
     )
 
 
-async def _watch(
-    process: asyncio.subprocess.Process, policy: SandboxPolicy, out: _Tail, err: _Tail, began: float
-) -> str:
-    """Wait for the end; returns why the command must be killed, or nothing."""
-    while True:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(process.wait()), WATCH_SECONDS)
-        if process.returncode is not None:
-            return ""
-        if time.monotonic() - began > policy.timeout:
-            return "timeout"
-        if out.seen + err.seen > FLOOD_FACTOR * policy.output_bytes:
-            return "flood"
-        if _children(process.pid) > policy.processes:
-            return "processes"
+def _known() -> tuple[DoorName, ...]:
+    return ("bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none")
 
 
-def _children(pid: int) -> int:
-    try:
-        return len(psutil.Process(pid).children(recursive=True))
-    except psutil.Error:
-        return 0
+def _binary(name: str) -> str:
+    if name == "bubblewrap":
+        return _bubblewrap.find_bubblewrap() or ""
+    if name == "sandlock":
+        return "sandlock" if importlib.util.find_spec("sandlock") else ""
+    return shutil.which(_PROGRAMS[name]) or ""
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _limits(policy: SandboxPolicy) -> Callable[[], None]:
-    def apply() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (policy.cpu_seconds, policy.cpu_seconds + 5))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (policy.file_bytes, policy.file_bytes))
-        resource.setrlimit(resource.RLIMIT_DATA, (policy.memory_bytes, policy.memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    return apply
-
-
-class _Tail:
-    """The beginning and the end of a stream, with what was left out in between counted."""
-
-    def __init__(self, limit: int) -> None:
-        self._half = limit // 2
-        self._head = bytearray()
-        self._end = bytearray()
-        self.seen = 0
-
-    def add(self, data: bytes) -> None:
-        self.seen += len(data)
-        room = self._half - len(self._head)
-        self._head += data[:room]
-        self._end += data[max(room, 0) :]
-        del self._end[: -self._half]
-
-    def text(self) -> str:
-        left_out = self.seen - len(self._head) - len(self._end)
-        gap = f"\n[... {left_out} bytes left out ...]\n".encode() if left_out > 0 else b""
-        return (bytes(self._head) + gap + bytes(self._end)).decode(errors="replace")
-
-
-async def _drain(stream: asyncio.StreamReader | None, into: _Tail) -> None:
-    while stream is not None and (data := await stream.read(65536)):
-        into.add(data)
+def _fault(door: Door) -> str:
+    """Why the door does not work, in a few words; empty if it does."""
+    if not door.binary:
+        return "not installed"
+    with tempfile.TemporaryDirectory(prefix="bsm-door-") as place:
+        outside, work, private = (Path(place) / name for name in ("outside", "work", "private"))
+        work.mkdir()
+        private.mkdir()
+        policy = SandboxPolicy(workspace=str(work))
+        python = "python3" if door.name in ("docker", "podman") else sys.executable
+        words = [python, "-I", "-S", "-c", _TRIAL, str(outside / "x")]
+        outside.mkdir()
+        command = door.command(policy, words, str(private))
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=TRIAL_SECONDS, check=False, env=dict(os.environ), cwd=work
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"does not run ({error.__class__.__name__})"
+    if done.returncode == 3:
+        return "does not shut in"
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return "" if done.returncode == 0 else (said[-1] if said else f"exit code {done.returncode}")

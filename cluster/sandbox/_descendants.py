@@ -1,0 +1,96 @@
+"""Everything a sandboxed command started: counting it, weighing it, ending it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+MARK = "BESSEMER_SANDBOX"
+"""Variable that tells a command's descendants where no namespace does."""
+END_SECONDS = 5.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Family:
+    """A command's processes. `first`: its process 1, seen from outside, where it has process ids of its own."""
+
+    def __init__(self, pid: int, mark: str) -> None:
+        self._pid = pid
+        self._mark = mark
+        self.first = 0
+
+    def weigh(self) -> tuple[int, int]:
+        """How many processes there are, and the bytes of memory that are theirs alone."""
+        memory = [_private_bytes(process.pid) for process in self._members()]
+        return len(memory), sum(memory)
+
+    async def end(self, process: asyncio.subprocess.Process) -> None:
+        """Kill all of it and wait, for a bounded time, until the last one is gone."""
+        deadline = time.monotonic() + END_SECONDS
+        gone = asyncio.create_task(process.wait())
+        pause = 0.0
+        while time.monotonic() < deadline:
+            left = await asyncio.to_thread(self._kill_all) if self._mark else self._kill_first()
+            _kill_group(process)
+            await asyncio.wait([gone], timeout=pause)
+            if gone.done() and not left:
+                return
+            pause = 0.01
+        gone.cancel()
+
+    def _kill_first(self) -> bool:
+        _kill(self.first)
+        return _alive(self.first)
+
+    def _kill_all(self) -> bool:
+        left = [pid for pid in _marked(self._mark) if _alive(pid)]
+        for pid in left:
+            _kill(pid)
+        return bool(left)
+
+    def _members(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self._pid).children(recursive=True)
+        return []
+
+
+def _private_bytes(pid: int) -> int:
+    try:
+        _, resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[:3]
+    except (OSError, ValueError):
+        return 0
+    return max(0, int(resident) - int(shared)) * _PAGE
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
+
+
+def _kill_group(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _kill(pid: int) -> None:
+    if pid > 1:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _marked(mark: str) -> Iterator[int]:
+    needle = f"{MARK}={mark}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if needle in (entry / "environ").read_bytes():
+                yield int(entry.name)
