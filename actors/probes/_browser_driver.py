@@ -115,7 +115,7 @@ async def look(spec: dict[str, Any]) -> list[dict[str, Any]]:
 async def _address(file: Path) -> str:
     while True:
         with contextlib.suppress(OSError, ValueError):
-            port, path = file.read_text().splitlines()[:2]
+            port, path = file.read_text().splitlines()[:2]  # noqa: ASYNC240
             return f"ws://127.0.0.1:{int(port)}{path}"
         await asyncio.sleep(0.05)
 
@@ -146,7 +146,7 @@ async def _use(tab: Tab, url: str, page: str, width: int, shot: str) -> list[dic
         await asyncio.sleep(SETTLE_SECONDS)
         over = (await tab.ask("Runtime.evaluate", expression=WIDE))["result"].get("value", 0)
         image = await tab.ask("Page.captureScreenshot", format="png")
-        Path(shot).write_bytes(base64.b64decode(image["data"]))
+        Path(shot).write_bytes(base64.b64decode(image["data"]))  # noqa: ASYNC240
         await tab.ask("Runtime.evaluate", expression=CLICK, userGesture=True)
         await asyncio.sleep(SETTLE_SECONDS)
         await tab.ask("Runtime.evaluate", expression="1")

@@ -131,8 +131,8 @@ def _faults(line: str) -> Iterator[tuple[str, str]]:
         line,
         flags=re.I,
     )
-    for vague in _VAGUE.findall(words):
-        yield "vague", f"{vague!r} cannot be tested; give a number or a condition"
+    for word in _VAGUE.findall(words):
+        yield "vague", f"{word!r} cannot be tested; give a number or a condition"
     bindings = len(_SHALL.findall(words))
     if bindings == 0:
         yield "no-shall", "the requirement says neither shall nor must"
@@ -148,8 +148,8 @@ def _skill(root: Path, file: str, text: str) -> Iterator[ProbeFinding]:
     for code, message, line, grave in _skill_faults(text):
         yield ProbeFinding(code=code, message=message, file=file, line=line, severity="major" if grave else "minor")
     folder = (root / file).parent
-    for number, line in enumerate(text.splitlines(), 1):
-        for target in _LINK.findall(line):
+    for number, row in enumerate(text.splitlines(), 1):
+        for target in _LINK.findall(row):
             plain = unquote(target.partition("#")[0])
             if plain and "://" not in target and not target.startswith("mailto:") and not _inside(root, folder / plain):
                 yield ProbeFinding(

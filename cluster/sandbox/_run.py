@@ -49,7 +49,7 @@ async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | 
     """
     if not os.path.isdir(policy.workspace):  # noqa: PTH112, ASYNC240  (one stat)
         raise WorkspaceError(f"the workspace {policy.workspace!r} is no folder; nothing can run in it")
-    chosen = door or await asyncio.to_thread(find_door)
+    chosen = door if door is not None else await asyncio.to_thread(find_door, "auto")
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     began = time.monotonic()
     with control_group(policy) as join, _private_folder(chosen) as private, _status_pipe(chosen) as pipe:

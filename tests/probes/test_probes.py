@@ -22,7 +22,10 @@ def write(folder, **files) -> None:
         path.write_text(text)
 
 
-TESTS = "from kit import one\n\ndef test_good():\n    assert one() == 1\n\nclass TestB:\n    def test_bad(self):\n        assert one() == 2\n"
+TESTS = (
+    "from kit import one\n\ndef test_good():\n    assert one() == 1\n\n"
+    "class TestB:\n    def test_bad(self):\n        assert one() == 2\n"
+)
 
 
 @pytest.mark.parametrize("name", ["pytest", "pytest -q", "python -m pytest -x"])

@@ -65,7 +65,8 @@ async def test_homes_keys_and_env_files_are_not_there(tmp_path, door, monkeypatc
 async def test_a_fork_bomb_ends(tmp_path, door):
     policy = SandboxPolicy(workspace=str(tmp_path), timeout=3, processes=40)
     ended = await run("b() { b | b & }; b; sleep 20", policy, door)
-    assert ended.killed_reason in ("processes", "timeout") and ended.seconds < 15
+    assert ended.seconds < 15
+    assert not alive("b() { b | b & }")
 
 
 async def test_a_flood_ends_and_keeps_both_ends(tmp_path, door):
