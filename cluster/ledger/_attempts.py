@@ -173,7 +173,7 @@ def settle(work: Work, op: Settle) -> Outcome | Refusal:
         usage, value, rows = to_json(op.usage), to_json(op.answer), rows_json(op.rows)
         was = attempt.state
         if was in ("released", "resolved"):
-            alarm(work, attempt, was, op.cost)
+            alarm(work, attempt, op.cost)
         move(work, attempt, "settled" if was in OPEN_STATES else "settled_late", op.cost)
         attempt.cost, attempt.usage = op.cost, usage
         newest = work.attempts_of[attempt.call][-1]

@@ -72,21 +72,43 @@ _COUNT = update(t.meta).where(t.meta.c.name == bindparam("counter")).values(valu
 _FIRST = insert(t.meta)
 
 
-class Writer:
-    """The bulk statements of one engine."""
+class _Statements:
+    """The bulk statements of one database's dialect."""
 
-    def __init__(self, dialect: Dialect, keeper: str) -> None:
-        self._keeper = keeper
-        self._inserts = {
+    def __init__(self, dialect: Dialect) -> None:
+        self.inserts = {
             table.name: _insert(table, dialect)
             for table in (t.scope, t.run, t.token, t.step, t.call, t.attempt, t.observation)
         }
-        self._updates = {table.name: _update(table, dialect) for table in (t.scope, t.run, t.step, t.attempt)}
-        self._audit = _insert(t.audit, dialect, skip=("id",))
-        outbox = insert(t.outbox).values({column.name: bindparam(column.name) for column in t.outbox.columns})
-        compiled: Any = outbox.compile(dialect=dialect)
-        self._outbox_sql = str(compiled)
-        self._outbox_order = tuple(t.outbox.columns.keys().index(name) for name in compiled.positiontup)
+        self.updates = {table.name: _update(table, dialect) for table in (t.scope, t.run, t.step, t.attempt)}
+        self.audit = _insert(t.audit, dialect, skip=("id",))
+        self.outbox = _insert(t.outbox, dialect)
+
+
+_COMPILED: dict[tuple[str, str], _Statements] = {}
+
+
+def _statements(dialect: Dialect) -> _Statements:
+    """Compiled once per process: compiling them takes longer than opening the ledger does otherwise."""
+    key = (dialect.name, dialect.paramstyle)
+    if key not in _COMPILED:
+        _COMPILED[key] = _Statements(dialect)
+    return _COMPILED[key]
+
+
+class _OutboxRow(NamedTuple):
+    keeper: str
+    seq: int
+    table: str
+    row: str
+
+
+class Writer:
+    """Writes units of work for one keeper."""
+
+    def __init__(self, dialect: Dialect, keeper: str) -> None:
+        self._keeper = keeper
+        self._sql = _statements(dialect)
 
     def flush(self, connection: Connection, work: Work) -> None:
         """Write everything that `work` made or changed."""
@@ -98,24 +120,23 @@ class Writer:
         self._table(connection, "call", work.calls)
         self._table(connection, "observation", work.observations)
         if work.audit:
-            self._audit.run(connection, work.audit)
+            self._sql.audit.run(connection, work.audit)
         if work.outbox:
             self._publish(connection, work.outbox)
 
     def _table(self, connection: Connection, name: str, rows: Rows[Any, Any]) -> None:
         if rows.fresh:
-            self._inserts[name].run(connection, rows.fresh.values())
+            self._sql.inserts[name].run(connection, rows.fresh.values())
         if rows.changed:
-            self._updates[name].run(connection, rows.changed.values())
+            self._sql.updates[name].run(connection, rows.changed.values())
 
     def _publish(self, connection: Connection, rows: list[tuple[str, str]]) -> None:
         """Number the rows by the keeper's durable counter, which outlives an empty outbox and a restart."""
         name = t.counter_key(self._keeper)
         stored = connection.execute(_COUNTER, {"name": name}).scalar()
         first = int(stored or 0) + 1
-        numbered = [(self._keeper, first + place, table, row) for place, (table, row) in enumerate(rows)]
-        order = self._outbox_order
-        connection.exec_driver_sql(self._outbox_sql, [tuple(row[place] for place in order) for row in numbered])
+        numbered = (_OutboxRow(self._keeper, first + place, *row) for place, row in enumerate(rows))
+        self._sql.outbox.run(connection, numbered)
         last = str(first + len(rows) - 1)
         if stored is None:
             connection.execute(_FIRST, {"name": name, "value": last})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Double, delete, func, literal_column, select
+from sqlalchemy import Connection, Double, delete, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bessemer.cluster.ledger import _schema as t
@@ -34,7 +34,8 @@ class Ledger(Reads):
         self._policy = policy
         self._keeper = keeper
         self._clock = clock
-        self._now = select(_database_clock(store.engine.dialect.name))
+        dialect = store.engine.dialect
+        self._now = str(select(_database_clock(dialect.name)).compile(dialect=dialect))
         self._writer = Writer(store.engine.dialect, keeper)
 
     @classmethod
@@ -89,7 +90,7 @@ class Ledger(Reads):
         return [answer for answer in answers if answer is not None]
 
     def _work(self, connection: Connection) -> Work:
-        now = self._clock() if self._clock else float(connection.execute(self._now).scalar_one())
+        now = self._clock() if self._clock else float(connection.exec_driver_sql(self._now).scalar_one())
         return Work(now=now, policy=self._policy)
 
     def read_outbox(self, limit: int) -> list[tuple[int, str, str]]:
@@ -139,5 +140,5 @@ class Ledger(Reads):
 
 def _database_clock(dialect: str) -> ColumnElement[Any]:
     if dialect == "postgresql":
-        return func.extract("epoch", func.clock_timestamp()).cast(Double)
+        return literal_column("extract(epoch from clock_timestamp())", Double)
     return literal_column("(julianday('now') - 2440587.5) * 86400.0", Double)

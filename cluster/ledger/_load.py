@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, tuple_
+from sqlalchemy import Column, Connection, Dialect, Select, Table, bindparam, select, tuple_
 
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._journal import record_key
@@ -48,8 +48,8 @@ from bessemer.cluster.ledger.operations import (
     Sweep,
 )
 
-CHUNK = 2000
-"""Keys per query; every database takes more parameters than that."""
+SIZES = (1, 4, 16, 64, 256, 1000)
+"""Keys per query. Few sizes, so that each query's text is made once; what is left over is filled with the last key."""
 
 
 @dataclass(slots=True)
@@ -159,10 +159,43 @@ def wanted(operations: Iterable[Operation]) -> Wants:
     return wants
 
 
-def _keys(name: str = "keys") -> Any:
-    return bindparam(name, expanding=True)
+class _Lookup:
+    """Rows of one table by their key.
+
+    Like the bulk statements, Core makes the text once and the driver gets it with plain values: for a small group,
+    Core's own handling of a list of keys would take longer than everything else.
+    """
+
+    def __init__(
+        self, table: Table, key: Column[Any], order: Sequence[Column[Any]] = (), *, lock: bool = False
+    ) -> None:
+        self._table, self._key, self._order, self._lock = table, key, order, lock
+        self._texts: dict[tuple[str, int], str] = {}
+
+    def rows(self, connection: Connection, keys: set[str]) -> Iterator[Sequence[Any]]:
+        """In the order of the keys, then of `order`; only a group of more than 1,000 keys comes in several parts."""
+        ordered = sorted(keys)
+        while ordered:
+            part, ordered = ordered[: SIZES[-1]], ordered[SIZES[-1] :]
+            size = next(size for size in SIZES if size >= len(part))
+            part += [part[-1]] * (size - len(part))
+            yield from connection.exec_driver_sql(self._text(connection.dialect, size), tuple(part))
+
+    def _text(self, dialect: Dialect, size: int) -> str:
+        found = self._texts.get((dialect.name, size))
+        if found is None:
+            keys = [bindparam(f"key{place}", type_=self._key.type) for place in range(size)]
+            query = select(self._table).where(self._key.in_(keys)).order_by(self._key, *self._order)
+            query = query.with_for_update() if self._lock else query
+            found = self._texts[dialect.name, size] = str(query.compile(dialect=dialect))
+        return found
 
 
+_RUNS = _Lookup(t.run, t.run.c.id, lock=True)
+_SCOPES = _Lookup(t.scope, t.scope.c.name, lock=True)
+_ATTEMPTS = _Lookup(t.attempt, t.attempt.c.call, [t.attempt.c.n])
+_CALLS = _Lookup(t.call, t.call.c.id)
+_TOKENS = _Lookup(t.token, t.token.c.id)
 _OVERDUE = select(t.attempt.c.call, t.attempt.c.run).where(
     t.attempt.c.state == "reserved", t.attempt.c.deadline < bindparam("now")
 )
@@ -171,14 +204,9 @@ _UNENDED = select(t.attempt.c.call).where(
     t.attempt.c.call < bindparam("high"),
     t.attempt.c.state.in_(["reserved", "parked"]),
 )
-_RUNS = select(t.run).where(t.run.c.id.in_(_keys())).order_by(t.run.c.id).with_for_update()
-_SCOPES = select(t.scope).where(t.scope.c.name.in_(_keys())).order_by(t.scope.c.name).with_for_update()
-_ATTEMPTS = select(t.attempt).where(t.attempt.c.call.in_(_keys())).order_by(t.attempt.c.call, t.attempt.c.n)
-_CALLS = select(t.call).where(t.call.c.id.in_(_keys()))
-_TOKENS = select(t.token).where(t.token.c.id.in_(_keys()))
-_STEPS = select(t.step).where(tuple_(t.step.c.run, t.step.c.path).in_(_keys()))
+_STEPS = select(t.step).where(tuple_(t.step.c.run, t.step.c.path).in_(bindparam("keys", expanding=True)))
 _OBSERVATIONS = select(t.observation).where(
-    tuple_(t.observation.c.run, t.observation.c.path, t.observation.c.name).in_(_keys())
+    tuple_(t.observation.c.run, t.observation.c.path, t.observation.c.name).in_(bindparam("keys", expanding=True))
 )
 
 
@@ -188,33 +216,33 @@ def load(connection: Connection, wants: Wants, work: Work) -> None:
         for call, run in connection.execute(_OVERDUE, {"now": work.now}):
             wants.calls.add(call)
             wants.runs.add(run)
-    for row in _fetch(connection, _RUNS, wants.runs):
+    for row in _RUNS.rows(connection, wants.runs):
         work.runs.known[row[0]] = RunRec(*row)
     for run_id in sorted(wants.whole & work.runs.known.keys()):
         low, high = t.range_of(run_id)
         wants.calls.update(connection.execute(_UNENDED, {"low": low, "high": high}).scalars())
     _load_attempts(connection, wants, work)
-    for row in _fetch(connection, _TOKENS, wants.tokens):
+    for row in _TOKENS.rows(connection, wants.tokens):
         work.tokens.known[row[0]] = TokenRec(*row)
     for row in _fetch(connection, _STEPS, wants.steps):
         work.steps.known[row[0], row[1]] = StepRec(*row)
     for row in _fetch(connection, _OBSERVATIONS, wants.observations):
         work.observations.known[row[0], row[1], row[2]] = ObservationRec(*row)
-    for row in _fetch(connection, _SCOPES, wants.scopes):
+    for row in _SCOPES.rows(connection, wants.scopes):
         work.scopes.known[row[0]] = ScopeRec(*row)
 
 
 def _load_attempts(connection: Connection, wants: Wants, work: Work) -> None:
-    for row in _fetch(connection, _ATTEMPTS, wants.calls):
+    for row in _ATTEMPTS.rows(connection, wants.calls):
         attempt = AttemptRec(*row)
         work.attempts.known[attempt.call, attempt.n] = attempt
         work.attempts_of.setdefault(attempt.call, []).append(attempt)
         wants.scopes.update(scopes_in(attempt.scopes))
-    for row in _fetch(connection, _CALLS, wants.calls):
+    for row in _CALLS.rows(connection, wants.calls):
         work.calls.known[row[0]] = CallRec(*row)
 
 
 def _fetch(connection: Connection, query: Select[Any], keys: set[Any]) -> Iterator[Sequence[Any]]:
     ordered = sorted(keys)
-    for start in range(0, len(ordered), CHUNK):
-        yield from connection.execute(query, {"keys": ordered[start : start + CHUNK]})
+    for start in range(0, len(ordered), SIZES[-1]):
+        yield from connection.execute(query, {"keys": ordered[start : start + SIZES[-1]]})

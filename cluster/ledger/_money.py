@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from bessemer.cluster.errors import BudgetExhausted, LedgerRefusal
 from bessemer.cluster.ledger._rows import AttemptRec, RunRec, ScopeRec, Work
 from bessemer.cluster.ledger._values import refuse, scopes_in, to_json
@@ -90,7 +92,15 @@ def status_of(attempt: AttemptRec) -> AttemptStatus:
     return AttemptStatus(attempt=attempt.id, state=attempt.state, charge=attempt.charge)
 
 
-def alarm(work: Work, attempt: AttemptRec, was: str, cost: int) -> None:
+def alarm(work: Work, attempt: AttemptRec, cost: int) -> None:
     """Truth came after an attempt was taken for unbilled or resolved: people must hear of it."""
-    facts = {"attempt": attempt.id, "was": was, "was_charged": attempt.charge, "cost": cost}
+    facts = {"was": attempt.state, "was_charged": attempt.charge, "cost": cost}
     work.log("settled_late", attempt.id, "", to_json(facts))
+    path = attempt.call.partition("|")[2].rpartition("|")[0]
+    text = (
+        f"attempt {attempt.id} was {attempt.state} at {format_usd(attempt.charge)}, and its vendor billed "
+        f"{format_usd(cost)} after that"
+    )
+    at = datetime.fromtimestamp(work.now, UTC).isoformat()
+    event = {"at": at, "run": attempt.run, "path": path, "kind": "settled_late", "text": text}
+    work.outbox.append(("events", to_json(event)))
