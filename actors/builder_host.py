@@ -17,8 +17,9 @@ from bessemer.actors.builders import builder_for
 from bessemer.actors.builders.base import BuildRequest, BuildResult
 from bessemer.actors.prober_host import HostProber
 from bessemer.cluster.backend_settings import BackendSettings
-from bessemer.cluster.home import Home
+from bessemer.cluster.home import Home, door_of
 from bessemer.cluster.run import Ticket
+from bessemer.cluster.sandbox import prefer_door
 
 SLOTS = 16
 """Candidates in hand at once on one node: they mostly wait for models, and the probes have a limit of their own."""
@@ -39,6 +40,7 @@ class BuilderHost:
 
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
+        prefer_door(door_of(self._home))
         self._jobs = Jobs(SLOTS)
         self._ledger = ledger_client(self._home)
         self._backends = backend_client(self._home)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from bessemer.actors._wire import HostRef, ask, reply
 from bessemer.actors.probes import run_probe
 from bessemer.actors.probes.base import ProbeRequest, ProbeResult
-from bessemer.cluster.home import Home
+from bessemer.cluster.home import Home, door_of
+from bessemer.cluster.sandbox import prefer_door
 
 SLACK_SECONDS = 60.0
 """What a probe may wait for a core beyond its own time-out."""
@@ -32,6 +33,7 @@ class ProberHost:
 
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
+        prefer_door(door_of(self._home))
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
         self._busy: dict[int, str] = {}
         self._count = 0

@@ -40,6 +40,12 @@ class Home(BaseModel):
         return Path(self.state_dir) / "runs" / run
 
 
+def door_of(home: Home) -> str:
+    """The sandbox that the home's settings ask for; `none` only where the user said so."""
+    asked = home.settings.get("sandbox", {})
+    return "none" if asked.get("disabled") else str(asked.get("door", "auto"))
+
+
 STEERING_FOLDERS = ("cluster", "actors", "pipelines", "configs")
 """Code and data that decide which path a run takes; interfaces only start and show it."""
 

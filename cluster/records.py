@@ -1,6 +1,6 @@
 """The rows of the lake: one frozen record class per table.
 
-Money is integer micro-dollars. Times are UTC. `run` and `path` (the step) join every table with the ledger's run and step;
+Money is integer micro-dollars. Times are UTC. `run` and `path` (the step) join every table with the ledger;
 `persona_content_hash` says which version of a persona spoke. Columns are only ever added, with a default.
 """
 

@@ -31,7 +31,7 @@ class ProbeFinding(_Frozen):
 
 
 class ProbeResult(_Frozen):
-    """What a probe measured. `error`, `timeout` and `unavailable` are values of their own: never a pass, never a fail."""
+    """What a probe measured. `error`, `timeout` and `unavailable` are words of their own: no pass and no fail."""
 
     probe: str
     status: ProbeStatus

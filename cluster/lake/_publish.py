@@ -1,7 +1,7 @@
 """From the ledger's outbox to the Delta tables, each row exactly once.
 
-Every append carries an application transaction: app id = ledger, keeper and table; version = the last sequence number in
-it. What a table's version already covers is skipped, so a crash between append and delete repeats nothing.
+Every append carries an application transaction: app id = ledger, keeper and table; version = the last sequence number
+in it. What a table's version already covers is skipped, so a crash between append and delete repeats nothing.
 """
 
 from __future__ import annotations

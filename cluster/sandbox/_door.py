@@ -61,6 +61,20 @@ class Door(NamedTuple):
         return _others.container(self.binary, policy, list(words))
 
 
+_preferred = "auto"
+
+
+def prefer_door(name: str) -> None:
+    """Make `name` what this process uses where no door is named: a host does so with its home's settings."""
+    global _preferred
+    _preferred = name
+
+
+def preferred_door() -> str:
+    """What `prefer_door` said last, or `auto`."""
+    return _preferred
+
+
 @functools.cache
 def find_door(preference: str = "auto") -> Door:
     """The door to use, tried once per process: `auto` or a door's name.

@@ -10,13 +10,13 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from bessemer.cluster.errors import SandboxUnavailable, WorkspaceError
 from bessemer.cluster.sandbox._cgroup import control_group
 from bessemer.cluster.sandbox._descendants import MARK, Family
-from bessemer.cluster.sandbox._door import Door, find_door
+from bessemer.cluster.sandbox._door import Door, find_door, preferred_door
 from bessemer.cluster.sandbox._output import Tail, drain
 from bessemer.cluster.sandbox._policy import KilledReason, SandboxPolicy, SandboxResult
 
@@ -49,11 +49,11 @@ async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | 
     """
     if not os.path.isdir(policy.workspace):  # noqa: PTH112, ASYNC240  (one stat)
         raise WorkspaceError(f"the workspace {policy.workspace!r} is no folder; nothing can run in it")
-    chosen = door if door is not None else await asyncio.to_thread(find_door, "auto")
+    chosen = door if door is not None else await asyncio.to_thread(find_door, preferred_door())
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     began = time.monotonic()
     with control_group(policy) as join, _private_folder(chosen) as private, _status_pipe(chosen) as pipe:
-        started = await _start(chosen, policy, words, _Means(join, private, *pipe))
+        started = await _start_whole(chosen, policy, words, _Means(join, private, *pipe))
         readers = [
             asyncio.create_task(drain(started.process.stdout, started.out)),
             asyncio.create_task(drain(started.process.stderr, started.err)),
@@ -62,7 +62,7 @@ async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | 
         try:
             reason = await _watch(started, policy, began)
         finally:
-            await asyncio.shield(asyncio.create_task(_end(started, readers)))
+            await _to_the_end(_end(started, readers))
         _check_started(started, reason)
     code = started.process.returncode
     return SandboxResult(
@@ -76,12 +76,40 @@ async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | 
     )
 
 
+async def _start_whole(door: Door, policy: SandboxPolicy, words: list[str], means: _Means) -> _Started:
+    """Start it, or, where the call is cancelled meanwhile, start it and end it: half a start would leave an orphan."""
+    starting = asyncio.create_task(_start(door, policy, words, means))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _to_the_end(_end_early(starting))
+        raise
+
+
+async def _end_early(starting: asyncio.Task[_Started]) -> None:
+    with contextlib.suppress(SandboxUnavailable):
+        await _end(await starting, [])
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await it however often the call is cancelled meanwhile; `work` ends within a bounded time."""
+    task = asyncio.create_task(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+
+
 async def _start(door: Door, policy: SandboxPolicy, words: list[str], means: _Means) -> _Started:
     join, private, reader, writer = means
     mark = secrets.token_hex(16)
     marked = policy.model_copy(update={"env": {**policy.env, MARK: mark}})
     line = await asyncio.to_thread(door.command, marked, words, private, writer if writer >= 0 else None)
-    variables = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+    variables = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), MARK: mark}
     if door.name == "none":
         from bessemer.cluster.sandbox._view import environment
 
@@ -104,7 +132,7 @@ async def _start(door: Door, policy: SandboxPolicy, words: list[str], means: _Me
         if writer >= 0:
             os.close(writer)
     limit = policy.output_bytes
-    family = Family(process.pid, "" if door.namespaced else mark)
+    family = Family(process.pid, mark, namespaced=door.namespaced)
     return _Started(process, family, Tail(limit, FLOOD_FACTOR), Tail(limit, FLOOD_FACTOR), reader)
 
 
@@ -139,7 +167,7 @@ async def _end(started: _Started, readers: list[asyncio.Task[None]]) -> None:
     if started.status >= 0 and (child := _account(started.status).get("child-pid")):
         started.family.first = int(child)
     await started.family.end(started.process)
-    _, pending = await asyncio.wait(readers, timeout=DRAIN_SECONDS)
+    pending = (await asyncio.wait(readers, timeout=DRAIN_SECONDS))[1] if readers else ()
     for reader in pending:
         reader.cancel()
 

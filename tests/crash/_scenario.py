@@ -1,4 +1,4 @@
-"""A scenario that needs two rounds, several turns, parallel builders and every persona, with time to be killed in between."""
+"""A scenario of two rounds, several turns, parallel builders and every persona, with time to be killed in between."""
 
 from __future__ import annotations
 
@@ -35,13 +35,17 @@ def _turns() -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     finish = _call("finish", changes_made="as asked", spec_compliance=[], verification="the tests", remaining_gaps="")
     return [
         ({"text": "repair-double", "turn": 1}, [_call("read_file", path="calc.py")]),
-        ({"text": "repair-double", "turn": 2}, [_call("edit_file", path="calc.py", old="    return a\n", new="    return a * 2\n")]),
+        ({"text": "repair-double", "turn": 2}, [_edit("    return a\n", "    return a * 2\n")]),
         ({"text": "write-notes", "turn": 1}, [_call("write_file", path="DONE.md", content="# Done\n\nBoth work.\n")]),
         ({"text": "write-notes", "turn": 2}, [finish]),
         ({"turn": 1}, [_call("read_file", path="calc.py"), _call("list_files", folder=".")]),
-        ({"turn": 2}, [_call("edit_file", path="calc.py", old="    return a - b\n", new="    return a + b\n")]),
+        ({"turn": 2}, [_edit("    return a - b\n", "    return a + b\n")]),
         ({"turn": 3}, [finish]),
     ]
+
+
+def _edit(old: str, new: str) -> dict[str, Any]:
+    return _call("edit_file", path="calc.py", old=old, new=new)
 
 
 def _call(name: str, **arguments: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""kill -9 of every process of a run, one after another, at random moments: the answer is the same and nothing is bought twice.
+"""kill -9 of every process of a run, at random moments: the answer is the same and nothing is bought twice.
 
 The seed is fixed, so that the order of victims is; the moments are as random as the machine is.
 """
