@@ -37,7 +37,7 @@ def wrap(binary: str, policy: SandboxPolicy, command: list[str], status_fd: int 
     words = [binary, "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
     words += ["--share-net"] if policy.network else []
     words += ["--json-status-fd", str(status_fd)] if status_fd is not None else []
-    words += ["--die-with-parent", "--new-session", *_system()]
+    words += ["--die-with-parent", "--new-session", *_system(policy)]
     for path in visible_paths(policy):
         words += ["--ro-bind", path, path]
     words += ["--bind" if policy.writable else "--ro-bind", policy.workspace, policy.workspace]
@@ -51,10 +51,11 @@ def wrap(binary: str, policy: SandboxPolicy, command: list[str], status_fd: int 
     return [*words, "--", *limited(policy, command, own_count=True)]
 
 
-def _system() -> list[str]:
+def _system(policy: SandboxPolicy) -> list[str]:
     words: list[str] = []
-    for path in system_paths():
+    for path in system_paths(policy):
         link = Path(path)
         words += ["--symlink", str(link.readlink()), path] if link.is_symlink() else ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"]  # noqa: S108
-    return [*words, "--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--dir", "/tmp/home"]  # noqa: S108
+    memory = ["--size", str(TMP_BYTES), "--tmpfs"]
+    return [*words, *memory, "/dev/shm", *memory, "/tmp", "--dir", "/tmp/home"]  # noqa: S108

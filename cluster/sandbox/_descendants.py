@@ -19,11 +19,15 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Family:
-    """A command's processes. `first`: its process 1, seen from outside, where it has process ids of its own."""
+    """A command's processes. `first`: its process 1, seen from outside, where it has process ids of its own.
 
-    def __init__(self, pid: int, mark: str) -> None:
+    Killing the first ends all in the kernel; without it (none, or not yet known) they are found by their mark.
+    """
+
+    def __init__(self, pid: int, mark: str, *, namespaced: bool) -> None:
         self._pid = pid
         self._mark = mark
+        self._namespaced = namespaced
         self.first = 0
 
     def weigh(self) -> tuple[int, int]:
@@ -35,9 +39,10 @@ class Family:
         """Kill all of it and wait, for a bounded time, until the last one is gone."""
         deadline = time.monotonic() + END_SECONDS
         gone = asyncio.create_task(process.wait())
+        known = self._namespaced and (self.first or process.returncode is not None)
         pause = 0.0
         while time.monotonic() < deadline:
-            left = await asyncio.to_thread(self._kill_all) if self._mark else self._kill_first()
+            left = self._kill_first() if known else await asyncio.to_thread(self._kill_all)
             _kill_group(process)
             await asyncio.wait([gone], timeout=pause)
             if gone.done() and not left:

@@ -24,7 +24,7 @@ def wrap(policy: SandboxPolicy, command: list[str], private: str) -> list[str]:
 
     own = [policy.workspace] if policy.writable else []
     spec = {
-        "fs_readable": [*system_paths(), *visible_paths(policy), policy.workspace, "/proc", *DEVICES],
+        "fs_readable": [*system_paths(policy), *visible_paths(policy), policy.workspace, "/proc", *DEVICES],
         "fs_writable": [*own, *policy.writable_paths, private, "/dev/null"],
         "fs_denied": hidden_paths(policy),
         "max_processes": policy.processes,

@@ -34,14 +34,28 @@ SECRETS = (
     "/etc/sudoers",
     "/etc/ssh",
     "/etc/ssl/private",
+    "/etc/environment",
+    "/etc/letsencrypt",
+    "/etc/wireguard",
+    "/etc/krb5.keytab",
+    "/etc/NetworkManager/system-connections",
 )
 _EXAMPLES = (".example", ".sample", ".template", ".dist")
 _DEEPEST_LINK = 8
+_DEEPEST_SECRET = 4
+_MOST_FOLDERS = 1000
+_WITHOUT_SECRETS = frozenset({".git", ".venv", "venv", "node_modules", "site-packages", "__pycache__", ".bessemer"})
+
+PROJECT_MARKS = (".git", ".bessemer", ".env", "pyproject.toml")
+"""What tells that a folder is somebody's project, of which a command sees its workspace only."""
+
+ENVIRONMENT_PARTS = ("bin", "lib", "lib64", "include", "share", "pyvenv.cfg", "conda-meta")
 
 
-def system_paths() -> list[str]:
-    """The system folders that exist on this machine."""
-    return [str(path) for name in SYSTEM if (path := Path("/") / name).exists()]
+def system_paths(policy: SandboxPolicy) -> list[str]:
+    """The system folders that exist on this machine; a project that lies in one (`/opt/project`) is left out."""
+    hole = project_of(policy.workspace)
+    return [one for name in SYSTEM if (path := Path("/") / name).exists() for one in _around(path, hole)]
 
 
 def environment(policy: SandboxPolicy) -> dict[str, str]:
@@ -60,18 +74,68 @@ def environment(policy: SandboxPolicy) -> dict[str, str]:
 
 def visible_paths(policy: SandboxPolicy) -> list[str]:
     """Environments of the interpreters in use and what the policy names, outer folders first."""
-    places = {*interpreter_paths(sys.executable), *policy.read_only}
-    if policy.interpreter:
-        places.update(interpreter_paths(policy.interpreter))
+    pythons = {sys.executable, *([policy.interpreter] if policy.interpreter else [])}
+    project, state = project_of(policy.workspace), _state_around(policy.workspace)
+    places = {part for python in pythons for path in interpreter_paths(python) for part in _parts(Path(path), project)}
+    places.update(part for path in policy.read_only for part in _around(Path(path), state))
     return sorted(place for place in places if os.access(place, os.R_OK))
 
 
 def hidden_paths(policy: SandboxPolicy) -> list[str]:
-    """Existing paths that are covered: the system's secrets, and `.env` files and `.bessemer` of the workspace."""
+    """Existing paths that are covered: the system's secrets, and `.env` files and `.bessemer` of what is shown."""
     own = Path(policy.workspace)
-    found = [path for path in own.glob(".env*") if path.suffix not in _EXAMPLES and not path.is_symlink()]
-    found += [own / ".bessemer", *map(Path, SECRETS), *map(Path, policy.hidden)]
-    return sorted({str(path) for path in found if path.exists() and not path.is_symlink()})
+    found = [path for folder in (policy.workspace, *policy.read_only) for path in _secrets_in(folder)]
+    found += [*map(Path, SECRETS), *map(Path, policy.hidden)]
+    return sorted({str(path) for path in found if path.exists() and not path.is_symlink() and not _holds(path, own)})
+
+
+def project_of(workspace: str) -> Path | None:
+    """The outermost folder around the workspace that holds a project's own files; None where there is none."""
+    system = {Path("/"), Path("/usr/local"), *(Path("/") / name for name in SYSTEM)}
+    for folder in reversed(Path(workspace).parents):
+        if folder not in system and any((folder / mark).exists() for mark in PROJECT_MARKS):
+            return folder
+    return None
+
+
+def _state_around(workspace: str) -> Path | None:
+    return next((folder for folder in reversed(Path(workspace).parents) if folder.name == ".bessemer"), None)
+
+
+def _around(path: Path, hole: Path | None) -> list[str]:
+    """`path`, or, where the hole lies in it, all that it holds beside the hole."""
+    if hole is None or not _holds(path, hole):
+        return [str(path)]
+    if path == hole or path.is_symlink():
+        return []
+    try:
+        inner = sorted(path.iterdir())
+    except OSError:
+        return []
+    return [one for child in inner for one in _around(child, hole)]
+
+
+def _parts(environment: Path, project: Path | None) -> list[str]:
+    """A Python environment as a whole, or its own parts where it is also a project's folder (`python -m venv .`)."""
+    if environment != project and not any((environment / mark).exists() for mark in PROJECT_MARKS):
+        return _around(environment, project)
+    return [str(path) for name in ENVIRONMENT_PARTS if (path := environment / name).exists()]
+
+
+def _holds(outer: Path, inner: Path) -> bool:
+    return inner == outer or outer in inner.parents
+
+
+def _secrets_in(folder: str) -> list[Path]:
+    """`.env` files down to a few levels, and the state directory. An environment's and a vendor's folders hold none."""
+    found = [Path(folder) / ".bessemer"]
+    depth = len(Path(folder).parts)
+    for count, (place, folders, files) in enumerate(os.walk(folder)):
+        here = Path(place)
+        found += [here / name for name in files if name.startswith(".env") and not name.endswith(_EXAMPLES)]
+        deep = len(here.parts) - depth >= _DEEPEST_SECRET or count >= _MOST_FOLDERS
+        folders[:] = [] if deep else [name for name in folders if name not in _WITHOUT_SECRETS]
+    return found
 
 
 @functools.lru_cache(maxsize=64)
