@@ -22,6 +22,8 @@ FIRST_TEMPERATURE = 0.2
 OTHER_TEMPERATURE = 0.8
 FIRST_SEED = 1000
 MAX_OUTPUT_TOKENS = 300
+REPAIRING = 3
+"""Which of four candidates is shown the function's body."""
 CANDIDATES_A_PLACE = 4
 """After this many tries at the likeliest place the next one is tried."""
 
@@ -110,14 +112,14 @@ def _request(request: BuildRequest, target: Target, worktree: Path) -> ModelRequ
 
 
 def _prompt(request: BuildRequest, target: Target, text: str) -> str:
-    """A function with tests is written anew by every even candidate and repaired by every odd one.
+    """A function with docstring and tests is written anew by three of four candidates and repaired by the fourth.
 
     Measured: small models copy the defect they are shown, and write a short function well from its docstring and tests.
     """
     source = target.unit.source(text)
     section = {"function": "lint", "statement": "lint", "imports": "imports"}.get(target.unit.kind, "text")
     if target.tests:
-        contract = promise(source) if request.candidate % 2 == 0 else ""
+        contract = promise(source) if request.candidate % CANDIDATES_A_PLACE != REPAIRING else ""
         section, source = ("write", contract) if contract else ("repair", source)
     return load_prompt("builder_focused").fill(
         section,

@@ -1,12 +1,12 @@
-from textkit.durations import read_seconds, to_seconds
+from textkit.durations import read_seconds, to_minutes
 
 
-def test_to_seconds_of_minutes():
-    assert to_seconds("2:05") == 125
+def test_to_minutes():
+    assert to_minutes("2:05") == 125
 
 
-def test_to_seconds_of_hours():
-    assert to_seconds("1:02:05") == 3725
+def test_to_minutes_at_midnight():
+    assert to_minutes("0:00") == 0
 
 
 def test_read_seconds():

@@ -1,12 +1,10 @@
 """Durations as people write them."""
 
 
-def to_seconds(clock):
-    """Seconds of a clock time such as "1:02:05" or "2:05"."""
-    seconds = 0
-    for part in clock.split(":"):
-        seconds += int(part) * 60
-    return seconds
+def to_minutes(clock):
+    """Minutes since midnight at a time such as "9:05"."""
+    hours, minutes = clock.split(":")
+    return hours * 60 + minutes
 
 
 def read_seconds(text, default=0):

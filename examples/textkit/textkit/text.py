@@ -12,7 +12,7 @@ def truncate(text, width):
 
 
 def count_words(text):
-    """Count how often each word occurs, in lower case and without punctuation."""
+    """How often each word occurs, in lower case and without punctuation, split at any whitespace."""
     counts = {}
     for word in text.split(" "):
         word = word.strip(string.punctuation)
@@ -21,5 +21,5 @@ def count_words(text):
 
 
 def initials(name):
-    """Upper-case initials of a full name."""
+    """Upper-case initials of a name, whatever spaces are around its parts."""
     return "".join(part[0] for part in name.split(" "))
