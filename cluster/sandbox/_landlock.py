@@ -6,6 +6,7 @@ nothing of Bessemer, so that it starts fast.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bessemer.cluster.sandbox._policy import SandboxPolicy
 
+PR_SET_CHILD_SUBREAPER = 36
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 
 
@@ -42,7 +44,13 @@ def main(words: list[str]) -> int:
     """Run what stands behind `--` under the spec; its exit code."""
     import sandlock
 
+    _adopt_orphans()
     return int(sandlock.Sandbox(**json.loads(words[0])).run_interactive(words[2:]))
+
+
+def _adopt_orphans() -> None:
+    """Have processes that lose their parent come to this one, so that whoever ends it finds them below it."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

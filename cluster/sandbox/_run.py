@@ -151,7 +151,8 @@ async def _watch(started: _Started, policy: SandboxPolicy, began: float) -> Kill
                 return ""
             if time.monotonic() - began >= policy.timeout:
                 return "timeout"
-            count, memory = started.family.weigh()
+            _learn_first(started)
+            count, memory = await asyncio.to_thread(started.family.weigh)
             if count > policy.processes:
                 return "processes"
             if memory > policy.memory_bytes:
@@ -164,12 +165,16 @@ async def _watch(started: _Started, policy: SandboxPolicy, began: float) -> Kill
 
 async def _end(started: _Started, readers: list[asyncio.Task[None]]) -> None:
     """Kill what is left and wait until it is gone."""
-    if started.status >= 0 and (child := _account(started.status).get("child-pid")):
-        started.family.first = int(child)
+    _learn_first(started)
     await started.family.end(started.process)
     pending = (await asyncio.wait(readers, timeout=DRAIN_SECONDS))[1] if readers else ()
     for reader in pending:
         reader.cancel()
+
+
+def _learn_first(started: _Started) -> None:
+    if started.status >= 0 and (child := _account(started.status).get("child-pid")):
+        started.family.first = int(child)
 
 
 _ACCOUNTS: dict[int, dict[str, int]] = {}
