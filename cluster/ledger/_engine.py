@@ -56,6 +56,8 @@ class Store:
         # Looking needs no write lock, so opening an existing ledger never waits for its keeper.
         with self.reading() as connection:
             found = self._known_ledger(connection)
+        if found or create:
+            self._write_ahead()
         if found is None and create:
             with self.writing() as connection:
                 found = self._known_ledger(connection) or _lay_out(connection)
@@ -65,8 +67,25 @@ class Store:
             with self.reading() as connection:
                 problem = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
             if problem != "ok":
-                raise LedgerCorrupted(_corrupted(self.name, problem))
+                raise LedgerCorrupted(_corrupted(self.name, " ".join(problem.split())))
         return found
+
+    def _write_ahead(self) -> None:
+        """Put the file into WAL mode, for good, once it is known to be a ledger's or nobody's.
+
+        This does not wait for other processes by itself, so two first openings may collide.
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        while self.path is not None:
+            with contextlib.closing(self.engine.raw_connection()) as pooled:
+                try:
+                    pooled.cursor().execute("PRAGMA journal_mode=WAL")
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+                else:
+                    return
+            time.sleep(0.02)
 
     def _known_ledger(self, connection: Connection) -> str | None:
         """The uuid of the ledger that is here, or None if the database is empty."""
@@ -179,7 +198,6 @@ def _make_engine(url: URL, *, durable: bool) -> Engine:
     def configure(connection: Any, _record: Any) -> None:
         # The driver's own implicit transactions begin as readers; ours begin where `begin` says.
         connection.isolation_level = None
-        _pragma_wal(connection)
         connection.execute(f"PRAGMA synchronous={level}")
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA cache_size=-16000")
@@ -190,20 +208,6 @@ def _make_engine(url: URL, *, durable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
-
-
-def _pragma_wal(connection: Any) -> None:
-    """Changing the journal's mode does not wait for other processes by itself, so two first openings may collide."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _lay_out(connection: Connection) -> str:

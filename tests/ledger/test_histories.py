@@ -57,7 +57,7 @@ from bessemer.cluster.ledger.operations import Operation
 from tests.ledger._make import Clock
 from tests.ledger._model import OPEN, Attempt, Model, Said, said
 
-HISTORIES = 200
+HISTORIES = 700
 STEPS = 30
 RUNS = ("r1", "r2")
 SHARED = "queue:night"
