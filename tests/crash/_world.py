@@ -62,9 +62,13 @@ class World:
         return self.command("run", "resume", run, "--json")
 
     def command(self, *words: str) -> subprocess.Popen[str]:
-        line = [sys.executable, "-m", "bessemer.interfaces.cli", *words, "--address", self.address]
+        line = [*self.base_command(), *words, "--address", self.address]
         log = (self.root / "driver.log").open("a")
         return subprocess.Popen(line, cwd=self.root, stdout=subprocess.PIPE, stderr=log, text=True)
+
+    @staticmethod
+    def base_command() -> list[str]:
+        return [sys.executable, "-m", "bessemer.interfaces.cli"]
 
     def hosts(self) -> dict[str, int]:
         """Process ids of this home's hosts by name, as far as they answer."""
