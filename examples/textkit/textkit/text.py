@@ -1,7 +1,6 @@
 """Text helpers."""
 
 import string
-import sys
 
 
 def truncate(text, width):
@@ -14,7 +13,7 @@ def truncate(text, width):
 def count_words(text):
     """How often each word occurs, in lower case and without punctuation, split at any whitespace."""
     counts = {}
-    for word in text.split(" "):
+    for word in text.split():
         word = word.strip(string.punctuation)
         counts[word] = counts.get(word, 0) + 1
     return counts
