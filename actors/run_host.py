@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 from typing import Any
@@ -14,9 +15,10 @@ from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref
 from bessemer.actors._people import People
 from bessemer.actors._wire import ask, decode, encode, reply
 from bessemer.actors.crew import Crew
-from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError
+from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
+from bessemer.cluster.ledger.operations import RunStatus
 from bessemer.cluster.run import Run, lease, open_run
 
 MAX_RUNS = 64
@@ -159,10 +161,17 @@ class RunHost:
             await run.close(outcome.status, *outcome.lake_rows())
             held.outcome = outcome.model_dump(mode="json")
         except BessemerError as error:
+            await self._give_back(run, "failed" if isinstance(error, UsageError) else "interrupted")
             held.error = {"error": type(error).__name__, "message": error.message, "facts": error.facts}
         except Exception as error:
+            await self._give_back(run, "interrupted")
             text = " ".join(f"{type(error).__name__}: {error}".split())
             held.error = {"error": InfrastructureError.__name__, "message": f"run {run.id} failed: {text}", "facts": {}}
             held.people.crashed(error)
         finally:
             held.people.tell("ended")
+
+    async def _give_back(self, run: Run, status: RunStatus) -> None:
+        """Free a run that broke off, so that it can be resumed at once; one that was taken from us is left alone."""
+        with contextlib.suppress(BessemerError):
+            await run.close(status)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
-from bessemer.cluster.errors import ClusterError, RunDiverged, UsageError
+from bessemer.cluster.errors import ClusterError, RunDiverged, RunIsOpen, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner
 from bessemer.cluster.ledger import Ledger, SetCap
@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from bessemer.cluster.ledger import RunRow
 
 
-def prepare_resume(ledger: Ledger, row: RunRow, home: Home, settings: Settings, cap: MicroDollars | None) -> Prepared:
+def prepare_resume(
+    ledger: Ledger, row: RunRow, home: Home, settings: Settings, cap: MicroDollars | None, address: str
+) -> Prepared:
     """A run to go on with, under the pins it was opened with.
 
     Raises RunDiverged where the code, personas or prices are not those of then: such a run is forked instead.
     """
     if "plan" not in row.pins:
         raise UsageError(f"the answers of run {row.run} were deleted, so it cannot be resumed; start it anew")
+    if not (address or settings.cluster.address or ray_session.warm_cluster()):
+        _refuse_if_held(row)
     now = versions(settings)
     changed = [name for name, value in now.items() if row.pins.get(name) != value]
     if changed:
@@ -51,6 +55,17 @@ def prepare_resume(ledger: Ledger, row: RunRow, home: Home, settings: Settings, 
     return Prepared(
         spec=spec, home=home, plan=plan, notices=(), budget=None if cap_now is None else MicroDollars(cap_now)
     )
+
+
+def _refuse_if_held(row: RunRow) -> None:
+    """A run under another terminal's private cluster cannot be taken up; one in the warm cluster can be watched."""
+    owner = read_owner(row.owner)
+    if row.status == "open" and owner is not None and not owner.is_dead:
+        raise RunIsOpen(
+            f"run {row.run} is open in process {owner.pid} on {owner.host}; wait for it, or stop it with "
+            f"`bessemer run cancel {row.run}`",
+            {"owner": row.owner},
+        )
 
 
 def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:

@@ -72,7 +72,7 @@ def resume(
     home, settings = _home(config)
     cap = _start.dollars(cost_budget, "--cost-budget")
     with _ledger(home) as ledger:
-        prepared = prepare_resume(ledger, _find(ledger, run), home, settings, cap)
+        prepared = prepare_resume(ledger, _find(ledger, run), home, settings, cap, address)
     outcome = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
     raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json, apply=apply))
 
