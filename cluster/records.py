@@ -1,19 +1,38 @@
-"""The rows of the lake: one frozen record class per table.
+"""The rows of the lake: one frozen record class per table, each column with its meaning.
 
-Money is integer micro-dollars. Times are UTC. `run` and `path` (the step) join every table with the ledger;
-`persona_content_hash` says which version of a persona spoke. Columns are only ever added, with a default.
+Money is integer micro-dollars. Times are UTC. `run` and `path` (the step) join every table with the ledger's run and
+step; `persona_content_hash` says which version of a persona spoke. Columns are only ever added, with a default, and
+`SCHEMA_VERSION` rises with them. In a column that may be null, null means "not recorded", never zero and never "no".
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bessemer.cluster.ledger.operations import LakeRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_MAJOR = 1
+"""Rises when a column changes its type or meaning; a lake of a newer major version is refused."""
+SCHEMA_VERSION = 2
+"""Rises when columns are added; written into every row."""
+
+Round = Annotated[int, "Round of the run, from 1; 0 where there is none."]
+Backend = Annotated[str, "Backend as `provider/model`; empty where no model was asked."]
+Model = Annotated[str, "Model as the provider names it in its answer."]
+Persona = Annotated[str, "Name of the persona."]
+PersonaHash = Annotated[str, "SHA-256 of the persona's file: which version of it spoke."]
+Stage = Annotated[str, "What the persona was asked for: evaluation, trace, guard, criteria, or a gate's name."]
+Seconds = Annotated[float, "Wall-clock seconds."]
+Cost = Annotated[int, "Micro-dollars."]
+Input = Annotated[int, "Input tokens."]
+Output = Annotated[int, "Output tokens, reasoning included."]
+Skill = Annotated[str, "Name of the skill."]
+Case = Annotated[str, "Identifier of the case in its skill's set."]
+Arm = Annotated[str, "Arm of the trial, for example `skill` or `baseline`."]
+Trial = Annotated[int, "Number of the trial in its arm and case."]
 
 
 def _now() -> str:
@@ -27,12 +46,12 @@ class Record(BaseModel):
 
     table: ClassVar[str] = ""
 
-    schema_version: int = SCHEMA_VERSION
-    at: str = Field(default_factory=_now)
-    """When the row was made, ISO 8601 in UTC."""
-    run: str = ""
-    path: str = ""
-    """Path of the step in its run."""
+    schema_version: Annotated[int, "Version of the record class that made the row."] = SCHEMA_VERSION
+    at: Annotated[str, "When the row was made: ISO 8601 in the row, a UTC timestamp in the lake."] = Field(
+        default_factory=_now
+    )
+    run: Annotated[str, "Id of the run."] = ""
+    path: Annotated[str, "Path of the step in its run."] = ""
 
     def to_lake(self) -> LakeRecord:
         """The record as a message for the ledger's outbox."""
@@ -43,228 +62,250 @@ class RunRecord(Record):
     """One ended run."""
 
     table: ClassVar[str] = "runs"
-    pipeline: str = ""
-    ending: str = ""
-    exit_code: int = 0
-    task: str = ""
-    build_backend: str = ""
-    eval_backend: str = ""
-    rounds: int = 0
-    seconds: float = 0.0
-    cost: int = 0
-    in_doubt: int = 0
-    version: str = ""
-    code_hash: str = ""
+    pipeline: Annotated[str, "Name of the pipeline."] = ""
+    ending: Annotated[str, "How it ended, for example converged, plateau, budget."] = ""
+    exit_code: Annotated[int, "What the command ended with."] = 0
+    task: Annotated[str, "What was asked for."] = ""
+    build_backend: Annotated[str, "Backend that built."] = ""
+    eval_backend: Annotated[str, "Backend that judged."] = ""
+    rounds: Annotated[int, "Rounds begun."] = 0
+    seconds: Seconds = 0.0
+    cost: Cost = 0
+    in_doubt: Annotated[int, "Calls lost in flight, charged at their worst case."] = 0
+    version: Annotated[str, "Version of Bessemer."] = ""
+    code_hash: Annotated[str, "Hash of the code that ran."] = ""
 
 
 class StepRecord(Record):
     """One finished step that did paid or measured work."""
 
     table: ClassVar[str] = "steps"
-    kind: str = ""
-    status: str = ""
-    seconds: float = 0.0
-    backend: str = ""
-    tool_calls: int = 0
-    tool_errors: int = 0
-    kept: bool = False
+    kind: Annotated[str, "What kind of work it was."] = ""
+    status: Annotated[str, "How it ended."] = ""
+    seconds: Seconds = 0.0
+    backend: Backend = ""
+    tool_calls: Annotated[int, "Tools run by the model."] = 0
+    tool_errors: Annotated[int, "Tools that answered with an error."] = 0
+    kept: Annotated[bool, "Whether the result was kept."] = False
 
 
 class CallRecord(Record):
     """One paid call, settled or given up on."""
 
     table: ClassVar[str] = "calls"
-    index: int = 0
-    attempt: str = ""
-    attempts: int = 0
-    backend: str = ""
-    provider: str = ""
-    model: str = ""
-    persona: str = ""
-    persona_content_hash: str = ""
-    purpose: str = ""
-    request_hash: str = ""
-    request_id: str = ""
-    sent_at: str = ""
-    seconds: float = 0.0
-    input_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost: int = 0
-    price_version: str = ""
-    finish: str = ""
-    failure: str = ""
+    index: Annotated[int, "Index of the call in its step."] = 0
+    attempt: Annotated[str, "Key of the attempt that ended the call."] = ""
+    attempts: Annotated[int, "Attempts made by the host that ended the call."] = 0
+    backend: Backend = ""
+    provider: Annotated[str, "Provider part of the backend."] = ""
+    model: Model = ""
+    persona: Persona = ""
+    persona_content_hash: PersonaHash = ""
+    purpose: Annotated[str, "What the answer was for."] = ""
+    request_hash: Annotated[str, "SHA-256 of the request's canonical content."] = ""
+    request_id: Annotated[str, "The provider's own id of the request."] = ""
+    sent_at: Annotated[str, "When the last attempt was sent, ISO 8601 in UTC."] = ""
+    seconds: Seconds = 0.0
+    input_tokens: Input = 0
+    cache_read_tokens: Annotated[int, "Input tokens read from the provider's cache."] = 0
+    cache_write_tokens: Annotated[int, "Input tokens written to the provider's cache."] = 0
+    output_tokens: Output = 0
+    reasoning_tokens: Annotated[int, "The part of the output tokens that was reasoning."] = 0
+    cost: Cost = 0
+    price_version: Annotated[str, "Version of the price table that was used."] = ""
+    finish: Annotated[str, "Why the model stopped."] = ""
+    failure: Annotated[str, "Kind of the failure; empty for an answer."] = ""
+    urgency: Annotated[str | None, "`now` or `overnight` (a batch)."] = None
+    in_doubt: Annotated[bool | None, "Whether an attempt of this call was lost in flight."] = None
 
 
 class RoundRecord(Record):
     """One round of a refinement."""
 
     table: ClassVar[str] = "rounds"
-    round: int = 0
-    commit: str = ""
-    verdict: str = ""
-    guard: str = ""
-    ceiling: str = ""
-    tasks_tried: int = 0
-    tasks_accepted: int = 0
-    seconds: float = 0.0
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
+    round: Round = 0
+    commit: Annotated[str, "Commit of the submission."] = ""
+    verdict: Annotated[str, "The round's verdict."] = ""
+    guard: Annotated[str, "What the regression guard said; empty where it was skipped."] = ""
+    ceiling: Annotated[str, "The ceiling status."] = ""
+    tasks_tried: Annotated[int, "Tasks tried."] = 0
+    tasks_accepted: Annotated[int, "Tasks whose result was kept."] = 0
+    seconds: Seconds = 0.0
+    calls: Annotated[int, "Calls made."] = 0
+    input_tokens: Input = 0
+    output_tokens: Output = 0
+    cost: Cost = 0
 
 
 class ScoreRecord(Record):
     """One criterion scored by one judge."""
 
     table: ClassVar[str] = "scores"
-    round: int = 0
-    subject: str = ""
-    criterion: str = ""
-    category: str = ""
-    score: int = 0
-    judge: str = ""
-    persona_content_hash: str = ""
-    evidence_found: bool | None = None
-    contradicts: str = ""
+    round: Round = 0
+    subject: Annotated[str, "What was scored."] = ""
+    criterion: Annotated[str, "Id of the criterion."] = ""
+    category: Annotated[str, "The criterion's category."] = ""
+    score: Annotated[int, "1 to 10; 0 is no score."] = 0
+    judge: Annotated[str, "Who scored."] = ""
+    persona_content_hash: PersonaHash = ""
+    evidence_found: Annotated[bool | None, "Whether the quoted evidence stands in the deliverable."] = None
+    contradicts: Annotated[str, "Probe that the score contradicts."] = ""
 
 
 class VerdictRecord(Record):
     """One verdict, as code computed it."""
 
     table: ClassVar[str] = "verdicts"
-    round: int = 0
-    verdict: str = ""
-    judge: str = ""
-    failed_criteria: list[str] = Field(default_factory=list)
-    not_scored: list[str] = Field(default_factory=list)
-    explanation: str = ""
+    round: Round = 0
+    verdict: Annotated[str, "The verdict."] = ""
+    judge: Annotated[str, "Whose answers it was computed from."] = ""
+    failed_criteria: Annotated[list[str], "Criteria that failed."] = Field(default_factory=list)
+    not_scored: Annotated[list[str], "Criteria without a score."] = Field(default_factory=list)
+    explanation: Annotated[str, "Why, in a sentence."] = ""
 
 
 class FindingRecord(Record):
     """One defect a reviewer named."""
 
     table: ClassVar[str] = "findings"
-    round: int = 0
-    stage: str = ""
-    persona: str = ""
-    persona_content_hash: str = ""
-    backend: str = ""
-    model: str = ""
-    finding_id: str = ""
-    normalized_signature: str = ""
-    title: str = ""
-    body: str = ""
-    severity: str = ""
-    klass: str = ""
-    criterion: str = ""
-    file: str = ""
-    line: int = 0
-    evidence: str = ""
-    evidence_found: bool | None = None
+    round: Round = 0
+    stage: Stage = ""
+    persona: Persona = ""
+    persona_content_hash: PersonaHash = ""
+    backend: Backend = ""
+    model: Model = ""
+    finding_id: Annotated[str, "Stage prefix and digits of the signature; joins with `survival`."] = ""
+    normalized_signature: Annotated[str, "SHA-256 of the normalised text: equal for the same finding."] = ""
+    title: Annotated[str, "One line."] = ""
+    body: Annotated[str, "The whole statement."] = ""
+    severity: Annotated[str, "How bad it is."] = ""
+    klass: Annotated[str, "Class of the defect."] = ""
+    criterion: Annotated[str, "Id of the criterion it counts against."] = ""
+    file: Annotated[str, "File it is in."] = ""
+    line: Annotated[int, "Line, from 1; 0 for the whole file."] = 0
+    evidence: Annotated[str, "Quote from the deliverable."] = ""
+    evidence_found: Annotated[bool | None, "Whether that quote stands there."] = None
+    personas: Annotated[list[str] | None, "Every persona that named it, once a judge has merged them."] = None
+    source_finding_ids: Annotated[list[str] | None, "Findings that the judge merged into this one."] = None
+    unique_to_persona: Annotated[str | None, "The one persona that named it; empty where several did."] = None
+    tags: Annotated[list[str] | None, "Tags, for example `sev:security`."] = None
+    class_inferred: Annotated[bool | None, "Whether code set the class because the reviewer gave none."] = None
 
 
 class ParticipationRecord(Record):
     """One reviewer sent out once."""
 
     table: ClassVar[str] = "participation"
-    round: int = 0
-    stage: str = ""
-    persona: str = ""
-    persona_content_hash: str = ""
-    backend: str = ""
-    model: str = ""
-    status: str = ""
-    findings_emitted: int = 0
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
-    failure: str = ""
+    round: Round = 0
+    stage: Stage = ""
+    persona: Persona = ""
+    persona_content_hash: PersonaHash = ""
+    backend: Backend = ""
+    model: Model = ""
+    status: Annotated[str, "How it ended; only `ok` counts as having taken part."] = ""
+    findings_emitted: Annotated[int, "Findings named, before a judge merged any."] = 0
+    calls: Annotated[int, "Calls made."] = 0
+    input_tokens: Input = 0
+    output_tokens: Output = 0
+    seconds: Seconds = 0.0
+    failure: Annotated[str, "Kind of the failure; empty where there was none."] = ""
+    cost: Annotated[int | None, "Micro-dollars."] = None
 
 
 class SurvivalRecord(Record):
     """What became of a finding downstream."""
 
     table: ClassVar[str] = "survival"
-    finding_id: str = ""
-    outcome: str = ""
-    artifact_hash: str = ""
-    judged_by: str = ""
+    finding_id: Annotated[str, "The finding."] = ""
+    outcome: Annotated[str, "addressed, not_addressed, rejected_intentionally or classifier_error."] = ""
+    artifact_hash: Annotated[str, "SHA-256 of the revised deliverable that was looked at."] = ""
+    judged_by: Annotated[str, "Backend or code that judged."] = ""
+    stage: Annotated[str | None, "Stage that named the finding."] = None
+    evidence: Annotated[str | None, "Quote from the revised deliverable."] = None
+    confidence: Annotated[str | None, "high, medium or low."] = None
 
 
 class VoteRecord(Record):
     """One vote in a consensus, bound to the answers that were shown."""
 
     table: ClassVar[str] = "votes"
-    round: int = 0
-    voter: str = ""
-    target: str = ""
-    target_hash: str = ""
-    stale: bool = False
-    reason: str = ""
+    round: Round = 0
+    voter: Annotated[str, "Who voted."] = ""
+    target: Annotated[str, "Answer voted for; empty for an abstention."] = ""
+    target_hash: Annotated[str, "Content hash of that answer."] = ""
+    stale: Annotated[bool, "Whether a newer answer had come by then."] = False
+    reason: Annotated[str, "Why."] = ""
+    failure: Annotated[str | None, "Kind of the failure that left no vote; null where there was none."] = None
 
 
 class CaseRecord(Record):
     """One test case of a skill evaluation."""
 
     table: ClassVar[str] = "cases"
-    skill: str = ""
-    case: str = ""
-    prompt_hash: str = ""
+    skill: Skill = ""
+    case: Case = ""
+    prompt_hash: Annotated[str, "SHA-256 of the case's prompt."] = ""
+    split: Annotated[str | None, "train, validation or held_out."] = None
+    expectations: Annotated[int | None, "Number of expectations."] = None
 
 
 class TrialRecord(Record):
     """One trial of one arm on one case."""
 
     table: ClassVar[str] = "trials"
-    skill: str = ""
-    case: str = ""
-    arm: str = ""
-    trial: int = 0
-    backend: str = ""
-    seconds: float = 0.0
-    tokens: int = 0
-    cost: int = 0
+    skill: Skill = ""
+    case: Case = ""
+    arm: Arm = ""
+    trial: Trial = 0
+    backend: Backend = ""
+    seconds: Seconds = 0.0
+    tokens: Annotated[int, "All tokens, in and out."] = 0
+    cost: Cost = 0
+    skill_hash: Annotated[str | None, "SHA-256 of the skill's files: which version was tried."] = None
+    input_tokens: Annotated[int | None, "Input tokens."] = None
+    output_tokens: Annotated[int | None, "Output tokens, reasoning included."] = None
+    output_hash: Annotated[str | None, "SHA-256 of the output that was graded."] = None
+    failure: Annotated[str | None, "Kind of the failure; a failed trial is missing, not lost."] = None
 
 
 class GradeRecord(Record):
     """One expectation graded on one trial."""
 
     table: ClassVar[str] = "grades"
-    skill: str = ""
-    case: str = ""
-    arm: str = ""
-    trial: int = 0
-    expectation: str = ""
-    passed: bool | None = None
-    evidence: str = ""
+    skill: Skill = ""
+    case: Case = ""
+    arm: Arm = ""
+    trial: Trial = 0
+    expectation: Annotated[str, "The expectation."] = ""
+    passed: Annotated[bool | None, "Whether it held; null where it was not graded."] = None
+    evidence: Annotated[str, "Why, in a sentence."] = ""
+    grader: Annotated[str | None, "Backend or code that graded."] = None
+    persona_content_hash: Annotated[str | None, "SHA-256 of the grader's persona file."] = None
+    failure: Annotated[str | None, "Kind of the failure that left no grade."] = None
 
 
 class ProbeRecord(Record):
     """One measurement."""
 
     table: ClassVar[str] = "probes"
-    round: int = 0
-    probe: str = ""
-    status: str = ""
-    passed: int = 0
-    total: int = 0
-    measure: float | None = None
-    better: str = "higher"
-    findings: int = 0
-    seconds: float = 0.0
-    commit: str = ""
+    round: Round = 0
+    probe: Annotated[str, "Name of the probe."] = ""
+    status: Annotated[str, "How the measurement ended."] = ""
+    passed: Annotated[int, "Checks passed."] = 0
+    total: Annotated[int, "Checks run."] = 0
+    measure: Annotated[float | None, "What was measured, where it is a number."] = None
+    better: Annotated[str, "`higher` or `lower`: which way is better."] = "higher"
+    findings: Annotated[int, "Findings named."] = 0
+    seconds: Seconds = 0.0
+    commit: Annotated[str, "Commit that was measured."] = ""
 
 
 class EventRecord(Record):
     """Something people should be able to find later."""
 
     table: ClassVar[str] = "events"
-    kind: str = ""
-    text: str = ""
+    kind: Annotated[str, "What kind of event."] = ""
+    text: Annotated[str, "What happened, in one line."] = ""
 
 
 TABLES: dict[str, type[Record]] = {record.table: record for record in Record.__subclasses__()}

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pydantic import ValidationError
-
 from bessemer.cluster.errors import LakeError
 from bessemer.cluster.files import append_durable
-from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema
-from bessemer.cluster.records import TABLES, EventRecord
+from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema, described, lake_row, refuse_newer
+from bessemer.cluster.records import EventRecord
 
 BATCH = 5_000
 CONFLICT_TRIES = 20
@@ -64,42 +64,54 @@ class Publisher:
     def _sorted_out(self, seq: int, table: str, text: str) -> tuple[str, dict[str, Any]]:
         """The row, or an event that says why it could not be taken; the row itself is kept beside the lake."""
         try:
-            row: dict[str, Any] = json.loads(text)
-            TABLES[table].model_validate(row)
-        except (ValueError, KeyError, ValidationError) as error:
+            return table, lake_row(table, json.loads(text))
+        except (ValueError, KeyError, OverflowError, RecursionError) as error:
             line = json.dumps({"app": self._app, "seq": seq, "table": table, "row": text}) + "\n"
             if "://" not in self._url:
-                append_durable(Path(self._url) / "quarantine.jsonl", line.encode())
+                append_durable(Path(self._url) / "quarantine.jsonl", line.encode(), mode=0o600)
             why = " ".join(str(error).split())[:300]
             event = EventRecord(kind="quarantined_row", text=f"row {seq} for table {table!r}: {why}")
-            return "events", event.model_dump(mode="json")
-        return table, row
+            return "events", lake_row("events", event.model_dump())
 
     def _append(self, table: str, rows: list[_Row]) -> None:
-        from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
         from deltalake.exceptions import CommitFailedError, DeltaError
 
-        app, uri = f"{self._app}:{table}", f"{self._url}/{table}"
+        uri = f"{self._url}/{table}"
         for _ in range(CONFLICT_TRIES):
             try:
-                if not DeltaTable.is_deltatable(uri):
-                    DeltaTable.create(uri, arrow_schema(table), mode="ignore", partition_by=[PARTITION], name=table)
-                there = DeltaTable(uri)
-                known = there.transaction_version(app) or 0
-                fresh = [one for one in rows if one.seq > known]
-                if fresh:
-                    write_deltalake(
-                        there,
-                        arrow_rows(table, [one.row for one in fresh]),
-                        mode="append",
-                        schema_mode="merge",
-                        commit_properties=CommitProperties(app_transactions=[Transaction(app, fresh[-1].seq)]),
-                    )
+                return _append_new(uri, table, f"{self._app}:{table}", rows)
             except CommitFailedError:
-                continue
+                # Another writer was first: look again at what is there, a moment later than it does.
+                time.sleep(random.uniform(0.005, 0.05))  # noqa: S311
             except (DeltaError, OSError) as error:
                 raise LakeError(
                     f"the lake table {uri} cannot be written: {' '.join(str(error).split())[:200]}"
                 ) from None
-            return
         raise LakeError(f"the lake table {uri} is written by others all the time; rows wait in the ledger")
+
+
+def _append_new(uri: str, table: str, app: str, rows: list[_Row]) -> None:
+    """Append the rows above the table's version for `app`, on condition that it is still the one read."""
+    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+    if not DeltaTable.is_deltatable(uri):
+        DeltaTable.create(
+            uri,
+            arrow_schema(table),
+            mode="ignore",
+            partition_by=[PARTITION],
+            name=table,
+            description=described(),
+        )
+    there = DeltaTable(uri)
+    refuse_newer(uri, there.metadata().description)
+    known = there.transaction_version(app) or 0
+    fresh = [one for one in rows if one.seq > known]
+    if fresh:
+        write_deltalake(
+            there,
+            arrow_rows(table, [one.row for one in fresh]),
+            mode="append",
+            schema_mode="merge",
+            commit_properties=CommitProperties(app_transactions=[Transaction(app, fresh[-1].seq)]),
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bessemer.cluster.errors import LakeError, UsageError
-from bessemer.cluster.lake._schemas import arrow_schema
+from bessemer.cluster.lake._schemas import arrow_schema, refuse_newer
 from bessemer.cluster.records import TABLES
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class Lake:
         try:
             if not DeltaTable.is_deltatable(uri):
                 return schema.empty_table()
-            found = DeltaTable(uri).to_pyarrow_table()
+            there = DeltaTable(uri)
+            refuse_newer(uri, there.metadata().description)
+            found = there.to_pyarrow_table()
         except (DeltaError, OSError) as error:
             raise LakeError(f"the lake table {uri} cannot be read: {' '.join(str(error).split())[:200]}") from None
         return _in_schema(found, schema)
