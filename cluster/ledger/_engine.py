@@ -40,6 +40,7 @@ class Store:
     def __init__(self, url: str, *, create: bool, durable: bool) -> None:
         self.url = _parse(url)
         self.path = _file_of(self.url)
+        self._inode = 0
         self.name = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
         with self.troubles():
             if self.path:
@@ -50,7 +51,8 @@ class Store:
             except BaseException:
                 self.engine.dispose()
                 raise
-            self._inode = self.path.stat().st_ino if self.path else 0
+            if self.path:
+                self._inode = self.path.stat().st_ino
 
     def _check_or_create(self, *, create: bool) -> str:
         # Looking needs no write lock, so opening an existing ledger never waits for its keeper.
@@ -130,7 +132,7 @@ class Store:
 
     def _same_file(self) -> None:
         """A file that was deleted or replaced still takes writes, and they would be lost: refuse them."""
-        if self.path is None or not hasattr(self, "_inode"):
+        if self.path is None or not self._inode:
             return
         try:
             there = self.path.stat().st_ino

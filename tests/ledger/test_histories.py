@@ -57,8 +57,8 @@ from bessemer.cluster.ledger.operations import Operation
 from tests.ledger._make import Clock
 from tests.ledger._model import OPEN, Attempt, Model, Said, said
 
-HISTORIES = 700
-STEPS = 30
+HISTORIES = 2000
+STEPS = 25
 RUNS = ("r1", "r2")
 SHARED = "queue:night"
 CAP, SHARED_CAP = 60, 90
