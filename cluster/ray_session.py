@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -88,6 +89,7 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
         f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={temporary_directory()}",
     ]  # fmt: skip
     _quiet_environment()
+    _use_own_token()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -95,9 +97,8 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
         raise ClusterError(f"Ray did not start: {reason[0][:200]}; see {temporary_directory()}")
-    _protect_token()
     raylet = _raylet_of(port)
-    warm = WarmCluster(f"127.0.0.1:{port}", raylet, time.time(), sys.version.split()[0])
+    warm = WarmCluster(_address_of(raylet, port), raylet.pid, time.time(), sys.version.split()[0])
     write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
     return warm
 
@@ -130,6 +131,8 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
     _quiet_environment()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     warm = None if address or private else warm_cluster()
+    if not address:
+        _use_own_token()
     try:
         if address or warm:
             target = address or (warm.address if warm else "")
@@ -148,7 +151,6 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
         where = address or (warm.address if warm else "this machine")
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ClusterError(f"Ray at {where} cannot be used: {reason}; try `bessemer cluster status`") from None
-    _protect_token()
     return Joined("private", str(started.address_info.get("gcs_address", "")))
 
 
@@ -164,10 +166,18 @@ def _quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def _protect_token() -> None:
-    """Ray writes its token readable to everybody; it opens the cluster to whoever reads it."""
-    with contextlib.suppress(OSError):
-        (Path.home() / ".ray" / "auth_token").chmod(0o600)
+def _use_own_token() -> None:
+    """Clusters started here want a token that only this user can read; a cluster elsewhere has its own rules."""
+    path = temporary_directory() / "token"
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(32).encode(), mode=0o600)
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(path))
+    # Ray reads its environment when it is first imported, which a host's module may have done already; ray.init makes
+    # the same call when it turns authentication on by itself.
+    from ray._raylet import Config
+
+    Config.initialize("")
 
 
 def _free_port() -> int:
@@ -181,15 +191,22 @@ def _processes_of(port: str | int) -> Iterator[psutil.Process]:
     for process in psutil.process_iter(["cmdline", "uids"]):
         line = process.info["cmdline"] or []
         mine = process.info["uids"] is not None and process.info["uids"].real == os.getuid()
-        if mine and any(f"127.0.0.1:{port}" in word or f"--gcs_server_port={port}" in word for word in line):
+        # Ray replaces a loopback address by the machine's own, so only the port is certain.
+        if mine and any(word == f"--gcs_server_port={port}" or word.endswith(f":{port}") for word in line):
             yield process
             with contextlib.suppress(psutil.Error):
                 yield from process.children(recursive=True)
 
 
-def _raylet_of(port: int) -> int:
+def _raylet_of(port: int) -> psutil.Process:
     for process in _processes_of(port):
         with contextlib.suppress(psutil.Error):
-            if "raylet" in process.name():
-                return process.pid
+            if process.name() == "raylet":
+                return process
     raise ClusterError(f"Ray started on port {port} but its raylet is gone; see {temporary_directory()}")
+
+
+def _address_of(raylet: psutil.Process, port: int) -> str:
+    """The address under which the head's GCS listens, as its raylet was told."""
+    given = (word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--gcs-address="))
+    return next(given, f"127.0.0.1:{port}")
