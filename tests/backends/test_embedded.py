@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from bessemer.actors.backends import _embedded_model as model
 from bessemer.actors.backends import capabilities, open_backend
@@ -34,11 +35,16 @@ def ask(prompt: str, **changes: object) -> ModelRequest:
 
 
 @pytest.fixture(scope="module")
-async def backend() -> AsyncIterator[EmbeddedBackend]:
+def installed() -> None:
+    """Skips where the embedded model's packages are not installed."""
     try:
         model.parts()
     except UsageError as error:
         pytest.skip(error.message)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backend(installed: None) -> AsyncIterator[EmbeddedBackend]:
     opened = open_backend(NAME, BackendSettings())
     assert isinstance(opened, EmbeddedBackend)
     yield opened
@@ -80,7 +86,7 @@ async def test_a_prompt_over_the_context_is_refused_as_such(backend: EmbeddedBac
 
 
 @pytest.mark.embedded
-async def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
+async def test_the_server_dies_with_its_parent(installed: None, tmp_path: Path) -> None:
     script = (
         "import asyncio, os, sys\n"
         "from bessemer.actors.backends import open_backend\n"
