@@ -125,8 +125,8 @@ def _replace_function(text: str, unit: Unit, answer: str) -> str:
     source = unit_of(new).source(textwrap.dedent(answer))
     if ast.get_docstring(old) and not ast.get_docstring(new):
         source = _with_docstring(source, text, old)
-    changed = _put(text, unit, source)
-    return _with_imports(changed, old_tree, tree, new)
+    changed = _with_imports(_put(text, unit, source), old_tree, tree, new)
+    return _without_imports(changed, _imports_in_use(old_tree))
 
 
 def _with_docstring(source: str, text: str, old: Function) -> str:
@@ -165,6 +165,27 @@ def _with_imports(text: str, old_tree: ast.Module, answer: ast.Module, new: Func
     lines = text.splitlines(keepends=True)
     at = _import_line(old_tree)
     lines[at:at] = [f"{line}\n" for line in wanted]
+    return "".join(lines)
+
+
+def _imports_in_use(tree: ast.Module) -> set[str]:
+    """Names that imports at the top bind and the module reads."""
+    imports = (node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+    return {name for node in imports for name in _bound(node)} & used_names(tree)
+
+
+def _without_imports(text: str, used_before: set[str]) -> str:
+    """Drop imports that only the old function used: what a person would do, and no small model does."""
+    tree = parse(text)
+    gone = used_before - _imports_in_use(tree) if tree else set()
+    if tree is None or not gone or "__all__" in used_names(tree):
+        return text
+    lines = text.splitlines(keepends=True)
+    for node in reversed(tree.body):
+        if isinstance(node, ast.Import | ast.ImportFrom) and gone.intersection(_bound(node)):
+            kept = [one for one in node.names if (one.asname or one.name.split(".")[0]) not in gone]
+            node.names = kept
+            lines[node.lineno - 1 : node.end_lineno] = [f"{ast.unparse(node)}\n"] if kept else []
     return "".join(lines)
 
 

@@ -74,6 +74,14 @@ def test_what_the_answer_needs_is_imported_once():
     assert head.index("__future__") < head.index("import re")
 
 
+def test_an_import_that_only_the_old_function_used_goes_with_it():
+    text = "import string\nfrom os import path, sep\n\n\ndef f(x):\n    return string.digits, sep\n\n\nP = path\n"
+    unit = unit_at(text, 6)
+    assert unit is not None
+    changed = replace(text, unit, "def f(x):\n    return x\n")
+    assert changed == "from os import path\n\n\ndef f(x):\n    return x\n\n\nP = path\n"
+
+
 def test_a_statement_and_a_text_are_replaced():
     assert replace("A = 1\nB = 2\n", Unit("statement", "", 1, 1), "A = 3\n") == "A = 3\nB = 2\n"
     assert replace("A = 1\nB = 2\n", Unit("imports", "", 1, 1), "") == "B = 2\n"
