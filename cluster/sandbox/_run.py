@@ -178,13 +178,17 @@ def _learn_first(started: _Started) -> None:
 
 
 _ACCOUNTS: dict[int, dict[str, int]] = {}
+_UNFINISHED: dict[int, bytes] = {}
+"""What was read of a line that bubblewrap has not finished writing."""
 
 
 def _account(reader: int) -> dict[str, int]:
     """What bubblewrap has written so far: `child-pid`, and `exit-code` once the command ended by itself."""
     known = _ACCOUNTS.setdefault(reader, {})
     with contextlib.suppress(BlockingIOError):
-        for line in os.read(reader, 4096).decode().splitlines():
+        *lines, rest = (_UNFINISHED.pop(reader, b"") + os.read(reader, 4096)).split(b"\n")
+        _UNFINISHED[reader] = rest
+        for line in filter(None, lines):
             known.update(json.loads(line))
     return known
 
@@ -208,6 +212,7 @@ def _status_pipe(door: Door) -> Iterator[tuple[int, int]]:
     finally:
         os.close(reader)
         _ACCOUNTS.pop(reader, None)
+        _UNFINISHED.pop(reader, None)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-from textkit.text import count_words, initials, truncate
+from textkit.text import count_words, is_palindrome, truncate
 
 
 def test_truncate_keeps_short_text():
@@ -18,9 +18,10 @@ def test_count_words_over_lines():
     assert count_words("one\ntwo  one") == {"one": 2, "two": 1}
 
 
-def test_initials_are_upper_case():
-    assert initials("ada lovelace") == "AL"
+def test_palindrome_word():
+    assert is_palindrome("level")
+    assert not is_palindrome("lever")
 
 
-def test_initials_with_extra_spaces():
-    assert initials(" grace  hopper ") == "GH"
+def test_palindrome_sentence():
+    assert is_palindrome("A man, a plan, a canal: Panama")

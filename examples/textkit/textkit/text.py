@@ -11,7 +11,7 @@ def truncate(text, width):
 
 
 def count_words(text):
-    """How often each word occurs, in lower case and without punctuation, split at any whitespace."""
+    """How often each word occurs, ignoring case and punctuation."""
     counts = {}
     for word in text.split():
         word = word.strip(string.punctuation)
@@ -19,6 +19,6 @@ def count_words(text):
     return counts
 
 
-def initials(name):
-    """Upper-case initials of a name, whatever spaces are around its parts."""
-    return "".join(part[0] for part in name.split(" "))
+def is_palindrome(text):
+    """Whether the text reads the same backwards, ignoring case and all but letters and digits."""
+    return text == text[::-1]
