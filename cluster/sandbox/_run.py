@@ -186,8 +186,8 @@ def _account(reader: int) -> dict[str, int]:
     """What bubblewrap has written so far: `child-pid`, and `exit-code` once the command ended by itself."""
     known = _ACCOUNTS.setdefault(reader, {})
     with contextlib.suppress(BlockingIOError):
-        *lines, rest = (_UNFINISHED.pop(reader, b"") + os.read(reader, 4096)).split(b"\n")
-        _UNFINISHED[reader] = rest
+        data = os.read(reader, 4096)
+        *lines, _UNFINISHED[reader] = (_UNFINISHED.get(reader, b"") + data).split(b"\n")
         for line in filter(None, lines):
             known.update(json.loads(line))
     return known
