@@ -175,7 +175,7 @@ def _use_own_token() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(path))
     # Ray reads its environment when it is first imported, which a host's module may have done already; ray.init makes
     # the same call when it turns authentication on by itself.
-    from ray._raylet import Config
+    from ray._raylet import Config  # type: ignore[attr-defined]  # a compiled module without stubs
 
     Config.initialize("")
 
