@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark after the other, one JSON object on stdout. `docs/performance.md` says how to read it."""
+"""`make bench`: every benchmark in turn, one JSON object on stdout. `docs/performance.md` says how to read it."""
 
 from __future__ import annotations
 
