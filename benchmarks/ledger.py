@@ -68,7 +68,7 @@ async def pair(client: LedgerClient, run: str, index: int) -> None:
 async def grouped(folder: Path, callers: int, seconds: float) -> dict[str, float]:
     """Pairs a second of `callers` coroutines over `seconds`, after a warm-up of a tenth of it."""
     ledger = Ledger.open(f"sqlite:///{folder / 'grouped.db'}")
-    keeper = GroupCommit(ledger)
+    keeper = GroupCommit(ledger, own_process=True)
     client = LedgerClient.local(keeper)
     runs = [f"run{number}" for number in range(8)]
     for run in runs:

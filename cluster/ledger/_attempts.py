@@ -115,13 +115,12 @@ def _new_attempt(work: Work, op: Reserve, call: str, n: int, scopes: str, detail
         reserved_at=work.now,
         send_by=send_by,
         deadline=send_by + op.answer_within,
-        batch=None,
-        submitted_at=None,
-        doubted_at=None,
-        ended_at=None,
-        cost=None,
-        usage=None,
-        reason=None,
+        batch="",
+        submitted_at=0.0,
+        doubted_at=0.0,
+        ended_at=0.0,
+        usage="",
+        reason="",
         detail=detail,
     )
     work.attempts_of.setdefault(call, []).append(made)
@@ -175,7 +174,7 @@ def settle(work: Work, op: Settle) -> Outcome | Refusal:
         if was in ("released", "resolved"):
             alarm(work, attempt, op.cost)
         move(work, attempt, "settled" if was in OPEN_STATES else "settled_late", op.cost)
-        attempt.cost, attempt.usage = op.cost, usage
+        attempt.usage = usage
         newest = work.attempts_of[attempt.call][-1]
         if run.erased_at is None and attempt.call not in work.calls.known and _same_request(newest, attempt):
             kept = CallRec(attempt.call, "answer", value, attempt.request_hash, op.cost, usage, work.now)
@@ -239,13 +238,12 @@ def resolve(work: Work, op: Resolve) -> AttemptStatus | Refusal:
     facts = {"evidence": op.evidence, "was_charged": was, "cost": op.cost}
     work.log("resolve", attempt.id, op.by, to_json(facts))
     move(work, attempt, "resolved", op.cost)
-    attempt.cost = op.cost
     return status_of(attempt)
 
 
 def _billed_until(work: Work, attempt: AttemptRec) -> float:
     """The last moment at which a vendor can still bill the attempt."""
-    if attempt.submitted_at is not None:
+    if attempt.submitted_at:
         return attempt.submitted_at + work.policy.batch_billing_seconds
     return max(attempt.send_by + work.policy.live_billing_seconds, attempt.deadline)
 

@@ -13,7 +13,7 @@ from bessemer.cluster.money import format_usd
 OPEN_STATES = frozenset(("reserved", "parked", "submitted"))
 
 
-def move(work: Work, attempt: AttemptRec, state: AttemptState, charge: int, reason: str | None = None) -> None:
+def move(work: Work, attempt: AttemptRec, state: AttemptState, charge: int, reason: str = "") -> None:
     """Put `attempt` into `state` at `charge` micro-dollars; every scope's totals follow."""
     doubted_before = attempt.charge if attempt.state == "in_doubt" else 0
     doubted_after = charge if state == "in_doubt" else 0
@@ -31,7 +31,7 @@ def move(work: Work, attempt: AttemptRec, state: AttemptState, charge: int, reas
         attempt.submitted_at = work.now
     else:
         attempt.ended_at = work.now
-    if reason is not None:
+    if reason:
         attempt.reason = reason
     work.attempts.touch((attempt.call, attempt.n))
 

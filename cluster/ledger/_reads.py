@@ -14,6 +14,8 @@ from bessemer.cluster.ledger._engine import Store
 from bessemer.cluster.ledger._values import from_json, scopes_in
 from bessemer.cluster.ledger.operations import AttemptState, Json, RunStatus
 
+ENDED_AT_COST = ("settled", "settled_late", "resolved")
+
 
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -190,7 +192,7 @@ def _money_of(chosen: Any) -> Select[Any]:
             func.sum(a.charge).label("charged"),
             func.sum(case((a.state == "in_doubt", a.charge), else_=0)).label("in_doubt"),
             func.count().label("attempts"),
-            func.count(a.doubted_at).label("lost"),
+            func.sum(case((a.doubted_at > 0, 1), else_=0)).label("lost"),
         )
         .select_from(chosen.join(t.attempt, and_(a.call >= run + "|", a.call < run + "}")))
         .group_by(run)
@@ -249,17 +251,17 @@ def _attempt_row(row: Row[Any]) -> AttemptRow:
         state=row.state,
         worst=row.worst,
         charge=row.charge,
-        cost=row.cost,
-        usage=_json(row.usage),
+        cost=row.charge if row.state in ENDED_AT_COST else None,
+        usage=_json(row.usage or None),
         scopes=scopes_in(row.scopes),
         token=row.token,
         epoch=row.epoch,
-        batch=row.batch,
+        batch=row.batch or None,
         reserved_at=_at(row.reserved_at),
         send_by=_at(row.send_by),
-        doubted_at=None if row.doubted_at is None else _at(row.doubted_at),
-        ended_at=None if row.ended_at is None else _at(row.ended_at),
-        reason=row.reason or "",
+        doubted_at=_at(row.doubted_at) if row.doubted_at else None,
+        ended_at=_at(row.ended_at) if row.ended_at else None,
+        reason=row.reason,
         detail=from_json(row.detail),
     )
 

@@ -79,13 +79,13 @@ class AttemptRec:
     reserved_at: float
     send_by: float
     deadline: float
-    batch: str | None
-    submitted_at: float | None
-    doubted_at: float | None
-    ended_at: float | None
-    cost: int | None
-    usage: str | None
-    reason: str | None
+    batch: str
+    submitted_at: float
+    """0 stands for "not yet", here and below."""
+    doubted_at: float
+    ended_at: float
+    usage: str
+    reason: str
     detail: str
 
     @property

@@ -83,6 +83,8 @@ call = Table(
     Column("at", Double, nullable=False),
 )
 
+# Empty texts and zero times stand for "not yet": Python's driver takes ten times as long to hand over a NULL. What an
+# attempt cost is its charge once it has ended.
 attempt = Table(
     "attempt",
     metadata,
@@ -99,13 +101,12 @@ attempt = Table(
     Column("reserved_at", Double, nullable=False),
     Column("send_by", Double, nullable=False),
     Column("deadline", Double, nullable=False),
-    Column("batch", Text),
-    Column("submitted_at", Double),
-    Column("doubted_at", Double),
-    Column("ended_at", Double),
-    Column("cost", BigInteger),
-    Column("usage", Text),
-    Column("reason", Text),
+    Column("batch", Text, nullable=False),
+    Column("submitted_at", Double, nullable=False),
+    Column("doubted_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=False),
+    Column("usage", Text, nullable=False),
+    Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
     sqlite_with_rowid=False,
 )
