@@ -71,6 +71,8 @@ class Progress:
     tries: int = 0
     lost: int = 0
     """Attempts that may be billed without an answer."""
+    inherited: int = 0
+    """Attempts of dead hosts that this one found open and put in doubt."""
 
     def left(self) -> float:
         """Seconds until the call's deadline. Raises DeadlineExceeded when there are none."""
@@ -219,6 +221,7 @@ class CallAccounting:
             reason = f"{instance or 'its host'} was lost while the attempt was in flight"
             operation = Doubt(attempt=attempt, reason=reason)
             await undisturbed(patiently(lambda: self._ledger.doubt(operation), LEDGER_PATIENCE))
+            progress.inherited += 1
         else:
             await asyncio.sleep(min(PENDING_PAUSE, progress.left()))
 
@@ -238,7 +241,8 @@ class CallAccounting:
 
     def _ended(self, attempt: Attempt, result: Reply | CallFailure, cost: int, progress: Progress) -> Ended:
         seconds = (datetime.now(UTC) - attempt.sent_at).total_seconds()
-        return Ended(attempt.id, progress.tries, attempt.sent_at, seconds, cost, self._prices.data_version, result)
+        version, lost = self._prices.data_version, progress.lost + progress.inherited
+        return Ended(attempt.id, progress.tries, attempt.sent_at, seconds, cost, version, result, lost)
 
 
 async def patiently(operation: Callable[[], Awaitable[T]], within: float) -> T:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import NamedTuple
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from bessemer.actors._calls import CallEnvelope
 from bessemer.actors.backends.base import CallFailure, Reply, Usage, split_name
+from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.records import CallRecord
 
 
 class Ended(NamedTuple):
@@ -20,38 +23,59 @@ class Ended(NamedTuple):
     cost: int
     price_version: str
     result: Reply | CallFailure
+    lost: int = 0
+    """Attempts that may be billed without an answer."""
 
 
 def call_row(envelope: CallEnvelope, ended: Ended) -> LakeRecord:
     """One `calls` row: who asked which model for what, what it cost, and how it ended."""
-    name = split_name(envelope.request.backend)
-    result = ended.result
-    usage = (result.usage or Usage()) if isinstance(result, CallFailure) else result.usage
-    row = {
-        "at": datetime.now(UTC).isoformat(),
-        "run": envelope.run,
-        "path": envelope.path,
-        "index": envelope.index,
-        "attempt": ended.attempt,
-        "attempts": ended.tries,
-        "backend": envelope.request.backend,
-        "provider": name.provider if name else "",
-        "model": "" if isinstance(result, CallFailure) else result.model,
-        "persona": envelope.persona,
-        "persona_content_hash": envelope.persona_content_hash,
-        "purpose": envelope.purpose,
-        "request_hash": envelope.request.request_hash(),
-        "request_id": result.request_id,
-        "sent_at": ended.sent_at.isoformat(),
-        "seconds": round(ended.seconds, 6),
+    request = envelope.request
+    name = split_name(request.backend)
+    return CallRecord(
+        run=envelope.run,
+        path=envelope.path,
+        index=envelope.index,
+        attempt=ended.attempt,
+        attempts=ended.tries,
+        attempts_lost=ended.lost,
+        in_doubt=ended.lost > 0,
+        backend=request.backend,
+        provider=name.provider if name else "",
+        persona=envelope.persona,
+        persona_content_hash=envelope.persona_content_hash,
+        purpose=envelope.purpose,
+        request_hash=request.request_hash(),
+        request_id=ended.result.request_id,
+        max_output_tokens=request.max_output_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        effort=request.effort,
+        sent_at=ended.sent_at.isoformat(),
+        seconds=round(ended.seconds, 6),
+        cost=ended.cost,
+        price_version=ended.price_version,
+        **_ending(ended.result),
+    ).to_lake()
+
+
+def _ending(result: Reply | CallFailure) -> dict[str, Any]:
+    """What is known only of an answer, or only of a failure, and the tokens of either."""
+    usage = result.usage or Usage()
+    tokens = {
         "input_tokens": usage.input,
         "cache_read_tokens": usage.cache_read,
         "cache_write_tokens": usage.cache_write,
         "output_tokens": usage.output,
         "reasoning_tokens": usage.reasoning,
-        "cost": ended.cost,
-        "price_version": ended.price_version,
-        "finish": "" if isinstance(result, CallFailure) else result.finish,
-        "failure": result.kind if isinstance(result, CallFailure) else "",
     }
-    return LakeRecord(table="calls", row=row)
+    if isinstance(result, CallFailure):
+        return {**tokens, "failure": result.kind, "failure_message": " ".join(result.message.split())[:300]}
+    # Sorted ASCII, whatever the data holds: the hash of an answer must never be what loses it.
+    answer = result.text if result.data is None else json.dumps(result.data, sort_keys=True, default=repr)
+    return {
+        **tokens,
+        "model": result.model,
+        "finish": result.finish,
+        "provider_seconds": round(result.seconds, 6),
+        "answer_hash": content_hash(answer),
+    }

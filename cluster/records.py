@@ -16,7 +16,7 @@ from bessemer.cluster.ledger.operations import LakeRecord
 
 SCHEMA_MAJOR = 1
 """Rises when a column changes its type or meaning; a lake of a newer major version is refused."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Rises when columns are added; written into every row."""
 
 Round = Annotated[int, "Round of the run, from 1; 0 where there is none."]
@@ -33,6 +33,8 @@ Skill = Annotated[str, "Name of the skill."]
 Case = Annotated[str, "Identifier of the case in its skill's set."]
 Arm = Annotated[str, "Arm of the trial, for example `skill` or `baseline`."]
 Trial = Annotated[int, "Number of the trial in its arm and case."]
+Commit = Annotated[str | None, "Commit of the deliverable that was looked at."]
+CriteriaHash = Annotated[str | None, "SHA-256 of the criteria: scores under another hash are not comparable."]
 
 
 def _now() -> str:
@@ -74,6 +76,12 @@ class RunRecord(Record):
     in_doubt: Annotated[int, "Calls lost in flight, charged at their worst case."] = 0
     version: Annotated[str, "Version of Bessemer."] = ""
     code_hash: Annotated[str, "Hash of the code that ran."] = ""
+    calls: Annotated[int | None, "Calls that have an outcome."] = None
+    input_tokens: Annotated[int | None, "Input tokens."] = None
+    output_tokens: Annotated[int | None, "Output tokens, reasoning included."] = None
+    budget: Annotated[int | None, "Cap on the run in micro-dollars; null where it had none."] = None
+    criteria_hash: CriteriaHash = None
+    continued: Annotated[bool | None, "Whether it was resumed after an interruption."] = None
 
 
 class StepRecord(Record):
@@ -87,6 +95,12 @@ class StepRecord(Record):
     tool_calls: Annotated[int, "Tools run by the model."] = 0
     tool_errors: Annotated[int, "Tools that answered with an error."] = 0
     kept: Annotated[bool, "Whether the result was kept."] = False
+    calls: Annotated[int | None, "Calls made."] = None
+    input_tokens: Annotated[int | None, "Input tokens."] = None
+    output_tokens: Annotated[int | None, "Output tokens, reasoning included."] = None
+    cost: Annotated[int | None, "Micro-dollars."] = None
+    commit: Annotated[str | None, "Commit that the step made."] = None
+    failure: Annotated[str | None, "Kind of the failure; null where there was none."] = None
 
 
 class CallRecord(Record):
@@ -117,6 +131,14 @@ class CallRecord(Record):
     failure: Annotated[str, "Kind of the failure; empty for an answer."] = ""
     urgency: Annotated[str | None, "`now` or `overnight` (a batch)."] = None
     in_doubt: Annotated[bool | None, "Whether an attempt of this call was lost in flight."] = None
+    attempts_lost: Annotated[int | None, "Attempts lost in flight; their worst case is no part of `cost`."] = None
+    provider_seconds: Annotated[float | None, "Seconds of the request that was answered, without waiting."] = None
+    answer_hash: Annotated[str | None, "SHA-256 of the answer's text, or of its data."] = None
+    failure_message: Annotated[str | None, "The failure in a sentence."] = None
+    max_output_tokens: Annotated[int | None, "Limit on output tokens that was asked for."] = None
+    temperature: Annotated[float | None, "Temperature that was asked for."] = None
+    seed: Annotated[int | None, "Seed that was asked for."] = None
+    effort: Annotated[str | None, "Reasoning effort that was asked for."] = None
 
 
 class RoundRecord(Record):
@@ -135,6 +157,8 @@ class RoundRecord(Record):
     input_tokens: Input = 0
     output_tokens: Output = 0
     cost: Cost = 0
+    criteria_hash: CriteriaHash = None
+    in_doubt: Annotated[int | None, "Calls lost in flight."] = None
 
 
 class ScoreRecord(Record):
@@ -150,6 +174,13 @@ class ScoreRecord(Record):
     persona_content_hash: PersonaHash = ""
     evidence_found: Annotated[bool | None, "Whether the quoted evidence stands in the deliverable."] = None
     contradicts: Annotated[str, "Probe that the score contradicts."] = ""
+    backend: Annotated[str | None, "Backend of the judge."] = None
+    model: Annotated[str | None, "Model of the judge."] = None
+    sample: Annotated[int | None, "Which of the judge's repeated scorings, from 0."] = None
+    threshold: Annotated[int | None, "Least score that passes."] = None
+    evidence: Annotated[str | None, "Quote from the deliverable."] = None
+    criteria_hash: CriteriaHash = None
+    commit: Commit = None
 
 
 class VerdictRecord(Record):
@@ -162,6 +193,10 @@ class VerdictRecord(Record):
     failed_criteria: Annotated[list[str], "Criteria that failed."] = Field(default_factory=list)
     not_scored: Annotated[list[str], "Criteria without a score."] = Field(default_factory=list)
     explanation: Annotated[str, "Why, in a sentence."] = ""
+    judges: Annotated[int | None, "Judges whose verdicts it was computed from."] = None
+    judges_agreeing: Annotated[int | None, "Of those, how many came to this verdict alone."] = None
+    criteria_hash: CriteriaHash = None
+    commit: Commit = None
 
 
 class FindingRecord(Record):
@@ -190,6 +225,7 @@ class FindingRecord(Record):
     unique_to_persona: Annotated[str | None, "The one persona that named it; empty where several did."] = None
     tags: Annotated[list[str] | None, "Tags, for example `sev:security`."] = None
     class_inferred: Annotated[bool | None, "Whether code set the class because the reviewer gave none."] = None
+    commit: Commit = None
 
 
 class ParticipationRecord(Record):
@@ -210,6 +246,9 @@ class ParticipationRecord(Record):
     seconds: Seconds = 0.0
     failure: Annotated[str, "Kind of the failure; empty where there was none."] = ""
     cost: Annotated[int | None, "Micro-dollars."] = None
+    findings_kept: Annotated[int | None, "Findings a judge kept; null where none judged."] = None
+    attempts_lost: Annotated[int | None, "Attempts lost in flight."] = None
+    commit: Commit = None
 
 
 class SurvivalRecord(Record):
@@ -223,6 +262,10 @@ class SurvivalRecord(Record):
     stage: Annotated[str | None, "Stage that named the finding."] = None
     evidence: Annotated[str | None, "Quote from the revised deliverable."] = None
     confidence: Annotated[str | None, "high, medium or low."] = None
+    round: Annotated[int | None, "Round in which the finding was named."] = None
+    persona: Annotated[str | None, "Persona that named the finding."] = None
+    persona_content_hash: Annotated[str | None, "SHA-256 of that persona's file."] = None
+    normalized_signature: Annotated[str | None, "Signature of the finding; joins with `findings` across runs."] = None
 
 
 class VoteRecord(Record):
@@ -236,6 +279,8 @@ class VoteRecord(Record):
     stale: Annotated[bool, "Whether a newer answer had come by then."] = False
     reason: Annotated[str, "Why."] = ""
     failure: Annotated[str | None, "Kind of the failure that left no vote; null where there was none."] = None
+    backend: Annotated[str | None, "Backend of the voter."] = None
+    persona_content_hash: Annotated[str | None, "SHA-256 of the voter's persona file."] = None
 
 
 class CaseRecord(Record):
@@ -266,6 +311,8 @@ class TrialRecord(Record):
     output_tokens: Annotated[int | None, "Output tokens, reasoning included."] = None
     output_hash: Annotated[str | None, "SHA-256 of the output that was graded."] = None
     failure: Annotated[str | None, "Kind of the failure; a failed trial is missing, not lost."] = None
+    model: Annotated[str | None, "Model as the provider names it in its answer."] = None
+    attempts_lost: Annotated[int | None, "Attempts lost in flight."] = None
 
 
 class GradeRecord(Record):
@@ -282,6 +329,9 @@ class GradeRecord(Record):
     grader: Annotated[str | None, "Backend or code that graded."] = None
     persona_content_hash: Annotated[str | None, "SHA-256 of the grader's persona file."] = None
     failure: Annotated[str | None, "Kind of the failure that left no grade."] = None
+    expectation_index: Annotated[int | None, "Number of the expectation in its case, from 0."] = None
+    output_hash: Annotated[str | None, "SHA-256 of the output that was graded; joins with `trials`."] = None
+    cost: Annotated[int | None, "Micro-dollars."] = None
 
 
 class ProbeRecord(Record):
@@ -298,6 +348,7 @@ class ProbeRecord(Record):
     findings: Annotated[int, "Findings named."] = 0
     seconds: Seconds = 0.0
     commit: Annotated[str, "Commit that was measured."] = ""
+    unit: Annotated[str | None, "Unit of the measure, for example `ms` or `percent`."] = None
 
 
 class EventRecord(Record):
@@ -306,6 +357,17 @@ class EventRecord(Record):
     table: ClassVar[str] = "events"
     kind: Annotated[str, "What kind of event."] = ""
     text: Annotated[str, "What happened, in one line."] = ""
+
+
+class QuarantineRecord(Record):
+    """One row of the outbox that its table could not take, as it was found."""
+
+    table: ClassVar[str] = "quarantine"
+    publisher: Annotated[str, "Ledger and keeper that the row waited in."] = ""
+    seq: Annotated[int, "Its sequence number there."] = 0
+    intended_table: Annotated[str, "Table it was meant for."] = ""
+    reason: Annotated[str, "Why it could not be taken, in a sentence."] = ""
+    row: Annotated[str, "The row as it was found, usually JSON."] = ""
 
 
 TABLES: dict[str, type[Record]] = {record.table: record for record in Record.__subclasses__()}

@@ -11,13 +11,11 @@ import json
 import random
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bessemer.cluster.errors import LakeError
-from bessemer.cluster.files import append_durable
 from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema, described, lake_row, refuse_newer
-from bessemer.cluster.records import EventRecord
+from bessemer.cluster.records import EventRecord, QuarantineRecord
 
 BATCH = 5_000
 CONFLICT_TRIES = 20
@@ -56,22 +54,24 @@ class Publisher:
     def _append_all(self, waiting: list[tuple[int, str, str]]) -> None:
         tables: dict[str, list[_Row]] = defaultdict(list)
         for seq, table, text in waiting:
-            name, row = self._sorted_out(seq, table, text)
-            tables[name].append(_Row(seq, row))
+            for name, row in self._sorted_out(seq, table, text):
+                tables[name].append(_Row(seq, row))
         for table, rows in tables.items():
             self._append(table, rows)
 
-    def _sorted_out(self, seq: int, table: str, text: str) -> tuple[str, dict[str, Any]]:
-        """The row, or an event that says why it could not be taken; the row itself is kept beside the lake."""
+    def _sorted_out(self, seq: int, table: str, text: str) -> list[tuple[str, dict[str, Any]]]:
+        """The row in its table; one that its table cannot take goes to `quarantine`, and an event says so."""
         try:
-            return table, lake_row(table, json.loads(text))
+            return [(table, lake_row(table, json.loads(text)))]
         except (ValueError, KeyError, OverflowError, RecursionError) as error:
-            line = json.dumps({"app": self._app, "seq": seq, "table": table, "row": text}) + "\n"
-            if "://" not in self._url:
-                append_durable(Path(self._url) / "quarantine.jsonl", line.encode(), mode=0o600)
-            why = " ".join(str(error).split())[:300]
-            event = EventRecord(kind="quarantined_row", text=f"row {seq} for table {table!r}: {why}")
-            return "events", lake_row("events", event.model_dump())
+            named = f"the lake has no table {table!r}" if isinstance(error, KeyError) else str(error)
+            why = _storable(" ".join(named.split())[:300])
+        aside = QuarantineRecord(
+            publisher=self._app, seq=seq, intended_table=_storable(table), reason=why, row=_storable(text)
+        )
+        event = EventRecord(kind="quarantined_row", text=f"row {seq} for table {aside.intended_table!r}: {why}")
+        # Both are of the row's own sequence number, so that a retry repeats neither.
+        return [(record.table, lake_row(record.table, record.model_dump())) for record in (aside, event)]
 
     def _append(self, table: str, rows: list[_Row]) -> None:
         from deltalake.exceptions import CommitFailedError, DeltaError
@@ -115,3 +115,8 @@ def _append_new(uri: str, table: str, app: str, rows: list[_Row]) -> None:
             schema_mode="merge",
             commit_properties=CommitProperties(app_transactions=[Transaction(app, fresh[-1].seq)]),
         )
+
+
+def _storable(text: str) -> str:
+    """`text` as UTF-8 can hold it: half a surrogate pair becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

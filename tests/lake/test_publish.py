@@ -100,6 +100,11 @@ async def test_delta_refuses_the_second_of_two_that_read_the_same_version(
     assert texts(tmp_path) == ["a", "b", "c"]
 
 
+def aside(folder: Path) -> list[tuple[str, int, str, str]]:
+    rows = Lake(str(folder)).table("quarantine").to_pylist()
+    return [(row["publisher"], row["seq"], row["intended_table"], row["row"]) for row in rows]
+
+
 DEEP = "[" * 100_000
 
 
@@ -126,9 +131,62 @@ async def test_a_row_that_cannot_be_taken_is_kept_aside_and_stops_nothing(tmp_pa
     found = texts(tmp_path)
     assert [found[0], found[1]] == ["after", "before"]
     assert found[2].startswith(f"row {bad} for table {table!r}: ")
-    aside = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
-    assert aside == [{"app": "ledger:0", "seq": bad, "table": table, "row": row}]
+    assert aside(tmp_path) == [("ledger:0", bad, table, json.loads(json.dumps(row)))]
     assert outbox.rows == []
+
+
+async def test_a_row_kept_aside_is_kept_once_however_often_it_is_tried(tmp_path: Path) -> None:
+    outbox = Outbox()
+    bad = outbox.put("nowhere", "{}")
+    outbox.put_events("after")
+    outbox.broken = True
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            await publisher(tmp_path, outbox).publish_once()
+    outbox.broken = False
+    outbox.put_events("later")
+    await publisher(tmp_path, outbox).publish_once()
+    assert aside(tmp_path) == [("ledger:0", bad, "nowhere", "{}")]
+    why = f"row {bad} for table 'nowhere': the lake has no table 'nowhere'"
+    assert texts(tmp_path) == ["after", "later", why]
+
+
+async def test_a_row_that_utf8_cannot_hold_is_kept_aside_as_its_escape(tmp_path: Path) -> None:
+    outbox = Outbox()
+    bad = outbox.put("even\ud800ts", "\udfff")
+    await publisher(tmp_path, outbox).publish_once()
+    assert aside(tmp_path) == [("ledger:0", bad, "even\\ud800ts", "\\udfff")]
+
+
+async def test_gaps_in_the_sequence_lose_and_double_nothing(tmp_path: Path) -> None:
+    outbox = Outbox()
+    outbox.put_events(*(str(number) for number in range(9)))
+    outbox.rows = [row for row in outbox.rows if row[0] not in (1, 4, 5, 8)]
+    outbox.broken = True
+    with pytest.raises(ConnectionError):
+        await publisher(tmp_path, outbox).publish_once()
+    outbox.broken = False
+    outbox.put_events("9")
+    await publisher(tmp_path, outbox).publish_once()
+    assert texts(tmp_path) == ["1", "2", "5", "6", "8", "9"]
+
+
+async def test_what_is_published_survives_a_checkpoint_and_a_compaction(tmp_path: Path) -> None:
+    """The application transaction is read from the checkpoint when the log before it is gone."""
+    from deltalake import DeltaTable
+
+    outbox = Outbox()
+    for text in "abc":
+        outbox.put_events(text)
+        outbox.broken = True
+        with pytest.raises(ConnectionError):
+            await publisher(tmp_path, outbox).publish_once()
+    Lake(str(tmp_path)).compact()
+    DeltaTable(f"{tmp_path}/events").create_checkpoint()
+    DeltaTable(f"{tmp_path}/events").cleanup_metadata()
+    outbox.broken = False
+    await publisher(tmp_path, outbox).publish_once()
+    assert texts(tmp_path) == ["a", "b", "c"]
 
 
 async def test_the_date_is_that_of_utc(tmp_path: Path) -> None:
