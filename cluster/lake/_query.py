@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,10 +14,11 @@ from bessemer.cluster.records import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+    from pyarrow.dataset import Dataset
 
 Format = Literal["parquet", "csv", "jsonl"]
 MARK = ".bessemer-export"
-_READS = re.compile(r"^\s*(select|with|describe|show|from|summarize|values|explain)\b", re.IGNORECASE)
 
 
 class Lake:
@@ -29,38 +29,25 @@ class Lake:
 
     def table(self, name: str) -> pa.Table:
         """All rows of one table, in its frozen schema; unknown newer columns are left out. Raises LakeError."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
-
-        schema, uri = arrow_schema(name), f"{self.url}/{name}"
-        try:
-            if not DeltaTable.is_deltatable(uri):
-                return schema.empty_table()
-            there = DeltaTable(uri)
-            refuse_newer(uri, there.metadata().description)
-            found = there.to_pyarrow_table()
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"the lake table {uri} cannot be read: {' '.join(str(error).split())[:200]}") from None
-        return _in_schema(found, schema)
+        rows = self._rows(name)
+        return _in_schema(rows.to_table(), arrow_schema(name))
 
     def sql(self, query: str) -> pa.Table:
         """Answer a query over the views. Raises UsageError for anything that is not a read, or does not parse."""
         import duckdb
 
-        if not _READS.match(query):
-            raise UsageError(f"the lake is read-only and {query.split()[:1]} is no read; use SELECT")
-        connection = duckdb.connect(config={"enable_external_access": "false"})
-        for name in TABLES:
-            if re.search(rf"\b{name}\b", query, re.IGNORECASE) or re.match(r"\s*show", query, re.IGNORECASE):
-                connection.register(name, self.table(name))
-        connection.execute("SET lock_configuration = true")
+        # A query must reach neither files, nor the network, nor the variables of this process.
+        config = {"enable_external_access": "false", "python_enable_replacements": "false"}
+        connection = duckdb.connect(config=config)
         try:
+            _refuse_writes(connection, query)
+            for name in _named(connection, query):
+                connection.register(name, self._rows(name))
+            connection.execute("SET lock_configuration = true")
             found = connection.sql(query)
-            return (
-                found.to_arrow_table()
-                if found is not None
-                else connection.sql("SELECT NULL WHERE false").to_arrow_table()
-            )
+            if found is None:
+                raise UsageError("the query gives no rows; use SELECT")
+            return found.to_arrow_table()
         except duckdb.Error as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UsageError(f"the query does not work: {' '.join(lines[:3])[:300]}") from None
@@ -69,13 +56,15 @@ class Lake:
 
     def counts(self) -> dict[str, int]:
         """Rows by table."""
-        return {name: self.table(name).num_rows for name in TABLES}
+        return {name: int(self._rows(name).count_rows()) for name in TABLES}
 
     def export(self, target: Path, kind: Format, tables: Sequence[str] | None = None) -> dict[str, int]:
         """Write plain files, one per table, all or none; returns rows by table. Raises UsageError, LakeError."""
         unknown = [name for name in tables or () if name not in TABLES]
         if unknown:
             raise UsageError(f"the lake has no table {unknown[0]!r}; it has {', '.join(TABLES)}")
+        if target.exists() and not target.is_dir():
+            raise UsageError(f"{target} is a file; give a folder")
         if target.exists() and any(target.iterdir()) and not (target / MARK).exists():
             raise UsageError(f"{target} is not empty; give a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +91,37 @@ class Lake:
                 replaced += int(DeltaTable(uri).optimize.compact().get("numFilesRemoved", 0))
         return replaced
 
+    def vacuum(self, hours: float) -> int:
+        """Delete files that no version of the last `hours` needs; returns how many. Raises UsageError below 1 hour."""
+        from deltalake import DeltaTable
+
+        if not hours >= 1:
+            raise UsageError(f"vacuum keeps at least 1 hour, because readers may still need those files; not {hours:g}")
+        removed = 0
+        for name in TABLES:
+            uri = f"{self.url}/{name}"
+            if DeltaTable.is_deltatable(uri):
+                kept = int(hours)
+                removed += len(DeltaTable(uri).vacuum(kept, dry_run=False, enforce_retention_duration=False))
+        return removed
+
+    def _rows(self, name: str) -> Dataset:
+        """One table as it lies there, read when needed; empty where there is none. Raises LakeError."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+        from pyarrow.dataset import dataset
+
+        schema, uri = arrow_schema(name), f"{self.url}/{name}"
+        try:
+            if not DeltaTable.is_deltatable(uri):
+                return dataset(schema.empty_table())
+            there = DeltaTable(uri)
+            refuse_newer(uri, there.metadata().description)
+            # Files of an older version lack the newer columns: those read as null.
+            return there.to_pyarrow_dataset().replace_schema(schema)
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"the lake table {uri} cannot be read: {' '.join(str(error).split())[:200]}") from None
+
     def _write(self, name: str, folder: Path, kind: Format) -> int:
         import json
 
@@ -120,6 +140,29 @@ class Lake:
                 for row in found.to_pylist():
                     file.write(json.dumps(row, default=str) + "\n")
         return int(found.num_rows)
+
+
+def _refuse_writes(connection: DuckDBPyConnection, query: str) -> None:
+    """Raises UsageError unless `query` is one statement that reads."""
+    from duckdb import StatementType
+
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        raise UsageError(f"give one query; this is {len(statements)} statements")
+    # A PIVOT is parsed into several statements of its own.
+    if statements[0].type not in (StatementType.SELECT, StatementType.EXPLAIN, StatementType.MULTI):
+        raise UsageError(f"the lake is read-only and {query.split()[0]} is no read; use SELECT")
+
+
+def _named(connection: DuckDBPyConnection, query: str) -> list[str]:
+    """The tables a query names; all where it names none, for SHOW TABLES."""
+    import duckdb
+
+    try:
+        named = {name.lower() for name in connection.get_table_names(query)}
+    except duckdb.Error:
+        named = set()
+    return [name for name in TABLES if name in named] or list(TABLES)
 
 
 def _in_schema(found: Any, schema: Any) -> Any:

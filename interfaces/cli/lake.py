@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from datetime import date, time
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +63,7 @@ def sql(
         print(f"showing {limit} of {found.num_rows} rows; raise --limit for more", file=sys.stderr)
     if as_json:
         for row in rows:
-            print(json.dumps(row, default=str))
+            print(json.dumps(_plain(row)))
         return
     _show(found.column_names, [["" if value is None else str(value) for value in row.values()] for row in rows])
 
@@ -82,9 +85,18 @@ def export(
 
 
 @app.command()
-def compact(lake: Place = "", config: Config = None) -> None:
-    """Merge each table's small files."""
-    print(f"replaced {_lake(lake, config).compact()} files", file=sys.stderr)
+def compact(
+    vacuum_hours: Annotated[
+        float | None, typer.Option("--vacuum", metavar="HOURS", help="Also delete files unused for so many hours.")
+    ] = None,
+    lake: Place = "",
+    config: Config = None,
+) -> None:
+    """Merge each table's small files; with --vacuum delete those that nothing refers to any more."""
+    found = _lake(lake, config)
+    print(f"replaced {found.compact()} files", file=sys.stderr)
+    if vacuum_hours is not None:
+        print(f"deleted {found.vacuum(vacuum_hours)} files", file=sys.stderr)
 
 
 def _lake(place: str, config: list[Path] | None) -> Lake:
@@ -95,6 +107,21 @@ def _lake(place: str, config: list[Path] | None) -> Lake:
         return Lake(place)
     settings = load_settings(files=config or [])
     return Lake(settings.lake.url or str(settings.state_dir.absolute() / "lake"))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: a decimal is a number, NaN and the infinities are null, times are ISO 8601."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return value.isoformat() if isinstance(value, (date, time)) else str(value)
 
 
 def _show(columns: list[str], rows: list[list[str]]) -> None:
