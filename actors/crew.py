@@ -17,6 +17,8 @@ from bessemer.actors.prober_host import HostProber
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewer_host import Reviewed, ReviewJob
 from bessemer.cluster.home import Home
+from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.records import ParticipationRecord
 from bessemer.cluster.run import Run, Step, Ticket
 
 REVIEW_SECONDS = 3600.0
@@ -75,7 +77,8 @@ class RunCrew:
         """One piece of a reviewer's work; its lake rows go with the step's result."""
         answer = await self._job(self._crew.reviewers, "review", step.ticket, job, REVIEW_SECONDS)
         reviewed = Reviewed.model_validate(answer)
-        step.record(*reviewed.rows)
+        spent = await self.spending(step.ticket.path)
+        step.record(*(_priced(row, spent.cost) for row in reviewed.rows))
         return reviewed
 
     async def measure(
@@ -97,3 +100,10 @@ class RunCrew:
             message = encode({"run": ticket.run, "path": ticket.path})
             await asyncio.shield(ask(host, "cancel", message, within=15))
             raise
+
+
+def _priced(row: LakeRecord, cost: int) -> LakeRecord:
+    """A dispatch's participation row with what its calls cost."""
+    if row.table != ParticipationRecord.table:
+        return row
+    return row.model_copy(update={"row": {**row.row, "cost": cost}})

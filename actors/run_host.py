@@ -158,7 +158,7 @@ class RunHost:
             seconds = float(self._home.settings["ledger"]["lease_seconds"])
             async with lease(run, self._owner, seconds):
                 outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
-            await run.close(outcome.status, *outcome.lake_rows())
+            await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
             held.outcome = outcome.model_dump(mode="json")
         except BessemerError as error:
             await self._give_back(run, "failed" if isinstance(error, UsageError) else "interrupted")
@@ -175,3 +175,13 @@ class RunHost:
         """Free a run that broke off, so that it can be resumed at once; one that was taken from us is left alone."""
         with contextlib.suppress(BessemerError):
             await run.close(status)
+
+
+def _about(spec: RunSpec, run: Run) -> dict[str, Any]:
+    """What a run's row says of how it was started."""
+    return {
+        "version": str(spec.pins.get("version", "")),
+        "code_hash": str(spec.pins.get("code", "")),
+        "budget": spec.caps.get(f"run:{spec.run}"),
+        "continued": run.epoch > 1,
+    }

@@ -37,9 +37,30 @@ class Driver:
         await ask(self._host, "start", spec.model_dump_json().encode(), within=HOST_SECONDS)
 
     async def watch(self, spec: RunSpec, on_event: OnEvent, on_question: OnQuestion | None = None) -> dict[str, Any]:
-        """Follow a run to its end; returns the outcome. Raises the error the run failed with."""
+        """Follow a run to its end; returns the outcome. Raises the error the run failed with.
+
+        A question is put beside the watching, because a run may end while a person still thinks.
+        """
+        asking: set[asyncio.Task[None]] = set()
+
+        def show(event: Event) -> None:
+            on_event(event)
+            if event["kind"] == "question" and on_question is not None:
+                asking.add(asyncio.create_task(self._answer(spec.run, event, on_question)))
+
+        try:
+            return await self._follow(spec, show, asking)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _follow(self, spec: RunSpec, show: OnEvent, asking: set[asyncio.Task[None]]) -> dict[str, Any]:
         after, lost_since = 0, 0.0
         while True:
+            for task in [task for task in asking if task.done()]:
+                asking.discard(task)
+                task.result()
             message = encode({"run": spec.run, "after": after, "wait": POLL_SECONDS})
             seen = Watched.model_validate(await ask(self._host, "watch", message, within=HOST_SECONDS))
             if not seen.known:
@@ -50,9 +71,7 @@ class Driver:
             lost_since = 0.0
             after = min(after, seen.next) if seen.next < after else seen.next
             for event in seen.events:
-                on_event(event)
-                if event["kind"] == "question" and on_question is not None:
-                    await self._answer(spec.run, event, on_question)
+                show(event)
             if seen.outcome is not None:
                 return seen.outcome
             if seen.error is not None:

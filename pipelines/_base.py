@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors.crew import RunCrew
-from bessemer.cluster.ledger.operations import LakeRecord, RunStatus
+from bessemer.cluster.ledger.operations import RunStatus
+from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run
 
 Ending = Literal[
@@ -31,9 +32,9 @@ ENDINGS: dict[Ending, EndingFacts] = {
     "max_rounds": EndingFacts(1, "done", "out of rounds before the work converged"),
     "plateau": EndingFacts(1, "done", "two rounds brought no material gain"),
     "not_judged": EndingFacts(3, "done", "nothing here could be measured or scored"),
-    "deadline": EndingFacts(3, "interrupted", "out of time; what was accepted so far is saved"),
-    "budget": EndingFacts(4, "budget", "out of budget; what was accepted so far is saved"),
-    "cancelled": EndingFacts(130, "interrupted", "cancelled; what was accepted so far is saved"),
+    "deadline": EndingFacts(3, "interrupted", "out of time, and what was accepted so far is saved"),
+    "budget": EndingFacts(4, "budget", "what was accepted so far is saved"),
+    "cancelled": EndingFacts(130, "interrupted", "what was accepted so far is saved"),
 }
 
 
@@ -54,6 +55,14 @@ class Outcome(BaseModel):
     explanation: str = ""
     cost: int = 0
     """Micro-dollars charged so far, what is in doubt included."""
+    in_doubt: int = 0
+    """Micro-dollars of that which no answer has confirmed."""
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    """Reasoning included."""
+    seconds: float = 0.0
+    """Time at work: while it lay interrupted is not counted."""
 
     @property
     def exit_code(self) -> int:
@@ -63,9 +72,20 @@ class Outcome(BaseModel):
     def status(self) -> RunStatus:
         return ENDINGS[self.ending].status
 
-    def lake_rows(self) -> tuple[LakeRecord, ...]:
-        """Rows written when the run is closed."""
-        return ()
+    def record(self) -> RunRecord:
+        """The `runs` row, without what only the host of the run knows."""
+        return RunRecord(
+            run=self.run,
+            pipeline=self.kind,
+            ending=self.ending,
+            exit_code=self.exit_code,
+            seconds=self.seconds,
+            cost=self.cost,
+            in_doubt=self.in_doubt,
+            calls=self.calls,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+        )
 
 
 P = TypeVar("P", bound=Plan)

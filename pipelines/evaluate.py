@@ -9,6 +9,7 @@ from bessemer.actors.crew import RunCrew
 from bessemer.actors.judging.types import CriteriaSet, Verdict
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.cluster.files import write_atomic
+from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run
 from bessemer.pipelines._base import ENDINGS, Ending, Outcome, Pipeline
 from bessemer.pipelines.refine import RefinePlan
@@ -29,8 +30,17 @@ class EvaluateOutcome(Outcome):
     probes: tuple[ProbeResult, ...] = ()
     directory: str = ""
     """Absolute path of the run's files; the critique and the tasks are under `evaluations/round_001/`."""
-    in_doubt: int = 0
-    seconds: float = 0.0
+    task: str = ""
+    eval_backend: str = ""
+
+    def record(self) -> RunRecord:
+        about = {
+            "task": self.task,
+            "eval_backend": self.eval_backend or "probes",
+            "rounds": 1,
+            "criteria_hash": self.criteria.content_hash if self.criteria else None,
+        }
+        return super().record().model_copy(update=about)
 
 
 ENDING_OF: dict[str, Ending] = {"converged": "passed", "iterate": "failed", "not_judged": "not_judged"}
@@ -57,13 +67,14 @@ async def _conclude(progress: Progress, ending: Ending, verdict: Verdict | None)
         run=progress.run.id,
         ending=ending,
         explanation=progress.explanation or (verdict.explanation if verdict else ENDINGS[ending].words),
-        cost=spent.cost,
-        in_doubt=spent.in_doubt,
+        **spent.model_dump(),
         criteria=progress.criteria,
         verdict=verdict,
         probes=progress.measured,
         directory=str(progress.run.directory),
         seconds=round(progress.run.worked(), 1),
+        task=progress.plan.task,
+        eval_backend=progress.plan.eval_backend,
     )
     text = json.dumps(outcome.model_dump(mode="json"), indent=2) + "\n"
     write_atomic(progress.run.directory / "outcome.json", text.encode())

@@ -79,7 +79,7 @@ async def score(run: Run, crew: RunCrew, plan: ScorePlan) -> ScoreOutcome:
     scored = tuple(result for result in done if isinstance(result, Scored))
     ending: Ending = "budget" if broke else "passed" if all(one.score is not None for one in scored) else "not_judged"
     spent = await crew.spending()
-    return ScoreOutcome(run=run.id, ending=ending, cost=spent.cost, scored=scored)
+    return ScoreOutcome(run=run.id, ending=ending, scored=scored, seconds=round(run.worked(), 1), **spent.model_dump())
 
 
 async def _score(step: Step, crew: RunCrew, plan: ScorePlan, item: Item) -> Scored:

@@ -39,7 +39,7 @@ def loses(probes: Sequence[ProbeResult], baseline: Sequence[ProbeResult]) -> boo
 
 
 def improvement(probes: Sequence[ProbeResult], baseline: Sequence[ProbeResult]) -> float:
-    """Sum of the relative gains over the probes of the baseline; 0 where nothing improves or anything falls behind."""
+    """Sum of the probes' gains, each in its own unit; 0 where nothing improves or anything falls behind."""
     after = {probe.probe: probe for probe in probes}
     total = 0.0
     for before in baseline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -205,20 +204,18 @@ class Toolbox:
         return "\n".join(lines) or "no files"
 
     def _policy(self, seconds: float) -> SandboxPolicy:
-        interpreter = self._request.interpreter
-        if not interpreter:
-            return SandboxPolicy(workspace=str(self._worktree), timeout=seconds)
-        home = Path(interpreter).parent
-        places = {str(home.parent), str(Path(interpreter).resolve().parent.parent)}
-        path = f"{home}:/usr/local/bin:/usr/bin:/bin"
-        return SandboxPolicy(
-            workspace=str(self._worktree), timeout=seconds, read_only=tuple(sorted(places)), env={"PATH": path}
-        )
+        return SandboxPolicy(workspace=str(self._worktree), timeout=seconds, interpreter=self._request.interpreter)
+
+
+RUNNABLE = ("pytest", "ruff", "bandit")
+"""Built-in probes that are programs a builder may run itself."""
 
 
 def command_of(probe: str) -> str:
-    """A probe as a command line that the builder may run itself."""
-    return f"python -m {shlex.quote(probe)}" if " " not in probe else probe
+    """A probe as the builder is told of it: the command line where it can run that itself, else its name."""
+    if " " in probe:
+        return probe
+    return f"python -m {probe}" if probe in RUNNABLE else f"{probe} (built in; it runs after you finish)"
 
 
 def _sync(work: Callable[[], str]) -> Callable[[], Awaitable[str]]:

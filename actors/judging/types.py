@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bessemer.cluster.canonical import content_hash
+
 Category = Literal["must", "should", "could"]
 Score = Annotated[int, Field(ge=1, le=10)]
 Ceiling = Literal["ceiling_not_reached", "ceiling_approaching", "ceiling_reached"]
@@ -37,6 +39,11 @@ class CriteriaSet(_Frozen):
     source: Literal["user", "file", "preset", "written", "probes"]
     criteria: tuple[Criterion, ...]
     aspiration: str = ""
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of what is asked, wherever it came from: scores under another hash are not comparable."""
+        return content_hash([criterion.model_dump(mode="json") for criterion in self.criteria])
 
     def by_id(self) -> dict[str, Criterion]:
         return {criterion.id: criterion for criterion in self.criteria}

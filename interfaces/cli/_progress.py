@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bessemer.cluster.money import format_usd
@@ -16,6 +18,10 @@ class View(Protocol):
     """Something that shows events. `close` leaves the terminal as it was."""
 
     def show(self, event: Event) -> None: ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """The terminal is somebody else's for the length of the block."""
+        ...
 
     def close(self) -> None: ...
 
@@ -115,6 +121,9 @@ class PlainView:
             print(line, file=sys.stderr, flush=True)
         self._shown = len(self._state.lines)
 
+    def paused(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def close(self) -> None:
         return
 
@@ -128,6 +137,7 @@ class LiveView:
 
         self._state = state
         self._shown = 0
+        self._closed = False
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
         self._live.start()
@@ -138,7 +148,17 @@ class LiveView:
             self._live.console.print(line, markup=False, soft_wrap=False, overflow="ellipsis", no_wrap=True)
         self._shown = len(self._state.lines)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            if not self._closed:
+                self._live.start()
+
     def close(self) -> None:
+        self._closed = True
         self._live.stop()
 
     def _picture(self) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import Any
 
 from bessemer.actors.run_host import RunSpec
-from bessemer.cluster.errors import BessemerError
 from bessemer.interfaces._driver import Driver
+from bessemer.interfaces.cli._frame import say
 from bessemer.interfaces.cli._progress import View
 
 
@@ -19,7 +20,12 @@ async def follow(driver: Driver, spec: RunSpec, view: View) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
-    watching = asyncio.create_task(driver.watch(spec, view.show, ask_person))
+
+    async def ask(event: dict[str, Any]) -> str:
+        with view.paused():
+            return await ask_person(event)
+
+    watching = asyncio.create_task(driver.watch(spec, view.show, ask))
     stopping = asyncio.create_task(interrupted.wait())
     try:
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -45,14 +51,27 @@ async def ask_person(event: dict[str, Any]) -> str:
     options, default = list(event["options"]), str(event["default"])
     if not sys.stdin.isatty():
         return default
-    prompt = f"\n{event['text']}\n[{'/'.join(options)}] ({default}): "
     while True:
-        answer = (await asyncio.to_thread(input, prompt)).strip().lower() or default
+        say(f"\n{event['text']}")
+        print(f"[{'/'.join(options)}] ({default}): ", end="", file=sys.stderr, flush=True)
+        answer = (await _typed_line()).strip().lower() or default
         matches = [option for option in options if option.startswith(answer)]
         if len(matches) == 1:
             return str(matches[0])
 
 
-def resume_hint(run: str, error: BessemerError | None = None) -> str:
-    """The command that takes a run up again."""
-    return f"resume with: bessemer run resume {run}"
+async def _typed_line() -> str:
+    """The next line from the terminal; empty at its end. Unlike `input` in a thread, this can be cancelled."""
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Future[str] = loop.create_future()
+    terminal = sys.stdin.fileno()
+
+    def take() -> None:
+        if not typed.done():
+            typed.set_result(os.read(terminal, 4096).decode(errors="replace"))
+
+    loop.add_reader(terminal, take)
+    try:
+        return await typed
+    finally:
+        loop.remove_reader(terminal)

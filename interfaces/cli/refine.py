@@ -93,6 +93,7 @@ def refine(
     as_json: Json = False,
 ) -> None:
     """Refine work round by round until it converges: build, guard, judge, hand off."""
+    from bessemer.cluster.errors import UsageError
     from bessemer.interfaces._prepare import Request, prepare_refine
     from bessemer.interfaces.cli import _start
 
@@ -115,6 +116,8 @@ def refine(
         confirm_each_round=interactive or confirm_each_round,
         python=python,
     )
+    if detach and apply:
+        raise UsageError("--apply needs somebody who waits for the end; leave out --detach, or export the result later")
     prepared = prepare_refine(request, settings)
     _go(prepared, settings, address=address, detach=detach, dry_run=dry_run, apply=apply, as_json=as_json)
 

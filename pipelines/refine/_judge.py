@@ -72,7 +72,7 @@ async def evaluate(progress: Progress, submission: Submission, criteria: Criteri
         subject = await _subject(progress, tree, submission.probes, criteria, tuple(changed))
         reviewed = await _review(progress, step, "evaluate", subject=subject, attempts=progress.attempts)
         found = needed(reviewed.evaluation)
-        step.record(*verdict_rows(step.ticket, number, criteria, found))
+        step.record(*verdict_rows(step.ticket, number, criteria, found, submission.commit))
         return found
 
     progress.crew.people.tell("step", name="judging")

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.judging.types import Ceiling, CriteriaSet, GuardVerdict
 from bessemer.actors.probes.base import DeliverableClass, ProbeResult
-from bessemer.cluster.ledger.operations import LakeRecord
 from bessemer.cluster.records import RunRecord
 from bessemer.pipelines._base import Outcome, Plan
 
@@ -109,6 +108,7 @@ class RoundSummary(_Frozen):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int = 0
+    in_doubt: int = 0
     ceiling: Ceiling = "ceiling_not_reached"
 
 
@@ -129,24 +129,21 @@ class RefineOutcome(Outcome):
     directory: str = ""
     """Absolute path of the run's files."""
     not_verified: tuple[str, ...] = ()
-    in_doubt: int = 0
-    seconds: float = 0.0
     task: str = ""
     build_backend: str = ""
     eval_backend: str = ""
 
-    def lake_rows(self) -> tuple[LakeRecord, ...]:
-        record = RunRecord(
-            run=self.run,
-            pipeline=self.kind,
-            ending=self.ending,
-            exit_code=self.exit_code,
-            task=self.task,
-            build_backend=self.build_backend,
-            eval_backend=self.eval_backend or "probes",
-            rounds=len(self.rounds),
-            seconds=self.seconds,
-            cost=self.cost,
-            in_doubt=self.in_doubt,
+    def record(self) -> RunRecord:
+        return (
+            super()
+            .record()
+            .model_copy(
+                update={
+                    "task": self.task,
+                    "build_backend": self.build_backend,
+                    "eval_backend": self.eval_backend or "probes",
+                    "rounds": len(self.rounds),
+                    "criteria_hash": self.criteria.content_hash if self.criteria else None,
+                }
+            )
         )
-        return (record.to_lake(),)

@@ -139,7 +139,8 @@ async def _build(
 
         async def work(step: Step) -> BuildResult:
             result = await progress.crew.build(step, request)
-            step.record(build_row(step.ticket, plan.build_backend, result))
+            spent = await progress.crew.spending(path)
+            step.record(build_row(step.ticket, plan.build_backend, result, spent))
             return result
 
         return await progress.run.step(path, work, result=BuildResult)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bessemer.actors.builders.base import BuildResult
+from bessemer.actors.crew import Spending
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewers import Evaluation
@@ -33,7 +34,7 @@ def probe_rows(ticket: Ticket, number: int, commit: str, probes: tuple[ProbeResu
     ]
 
 
-def build_row(ticket: Ticket, backend: str, result: BuildResult) -> LakeRecord:
+def build_row(ticket: Ticket, backend: str, result: BuildResult, spent: Spending) -> LakeRecord:
     """The `steps` row of one candidate."""
     return StepRecord(
         run=ticket.run,
@@ -44,13 +45,21 @@ def build_row(ticket: Ticket, backend: str, result: BuildResult) -> LakeRecord:
         backend=backend,
         tool_calls=result.tool_calls,
         tool_errors=result.tool_errors,
+        calls=spent.calls,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        cost=spent.cost,
+        commit=result.commit or None,
+        failure=result.failure.kind if result.failure else None,
     ).to_lake()
 
 
-def verdict_rows(ticket: Ticket, number: int, criteria: CriteriaSet, evaluation: Evaluation) -> list[LakeRecord]:
+def verdict_rows(
+    ticket: Ticket, number: int, criteria: CriteriaSet, evaluation: Evaluation, commit: str
+) -> list[LakeRecord]:
     """The `verdicts` row of an evaluation and a `scores` row for every criterion it scored."""
     verdict, known = evaluation.verdict, criteria.by_id()
-    persona = evaluation.dispatch.persona_content_hash
+    dispatch, asked = evaluation.dispatch, criteria.content_hash
     scores = [
         ScoreRecord(
             run=ticket.run,
@@ -60,9 +69,14 @@ def verdict_rows(ticket: Ticket, number: int, criteria: CriteriaSet, evaluation:
             category=known[one.criterion].category if one.criterion in known else "",
             score=one.score,
             judge=verdict.judge,
-            persona_content_hash=persona,
+            persona_content_hash=dispatch.persona_content_hash,
+            backend=dispatch.backend or None,
+            model=dispatch.model or None,
+            evidence=one.evidence or None,
             evidence_found=one.evidence_found,
             contradicts=one.contradicts,
+            criteria_hash=asked,
+            commit=commit,
         ).to_lake()
         for one in verdict.scores
     ]
@@ -75,12 +89,16 @@ def verdict_rows(ticket: Ticket, number: int, criteria: CriteriaSet, evaluation:
         failed_criteria=list(verdict.failed_criteria),
         not_scored=[one.criterion for one in verdict.not_scored],
         explanation=verdict.explanation,
+        judges=1,
+        judges_agreeing=1,
+        criteria_hash=asked,
+        commit=commit,
     )
     return [*scores, conclusion.to_lake()]
 
 
-def round_row(run: str, summary: RoundSummary) -> LakeRecord:
-    """The `rounds` row of a round that was judged."""
+def round_row(run: str, summary: RoundSummary, asked: str) -> LakeRecord:
+    """The `rounds` row of a round that was judged by the criteria whose hash is `asked`."""
     return RoundRecord(
         run=run,
         path=f"round-{summary.number}",
@@ -96,4 +114,6 @@ def round_row(run: str, summary: RoundSummary) -> LakeRecord:
         input_tokens=summary.input_tokens,
         output_tokens=summary.output_tokens,
         cost=summary.cost,
+        in_doubt=summary.in_doubt,
+        criteria_hash=asked,
     ).to_lake()

@@ -110,12 +110,13 @@ class Progress:
             input_tokens=spent.input_tokens,
             output_tokens=spent.output_tokens,
             cost=spent.cost,
+            in_doubt=spent.in_doubt,
             ceiling=evaluation.next_tasks.approach_assessment.ceiling_status
             if evaluation.next_tasks
             else "ceiling_not_reached",
         )
         self.rounds.append(summary)
-        await self.run.record(f"round-{self.number}", round_row(self.run.id, summary))
+        await self.run.record(f"round-{self.number}", round_row(self.run.id, summary, self.agreed.content_hash))
         self.crew.people.tell("verdict", **summary.model_dump(mode="json", exclude={"probes"}))
 
     def ending(self, evaluation: Evaluation) -> Ending | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from bessemer.cluster.workspace import user_checkout_hash
 from tests.crash._world import World, done, launched, tree_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def world(short_tmp: Path, ray_cluster: str) -> Iterator[World]:
-    made = World(short_tmp, ray_cluster, latency=0.05)
-    yield made
-    made.close()
 
 
 def test_six_runs_at_once_leave_the_checkout_as_it_was(world: World) -> None:
