@@ -13,7 +13,15 @@ from typing import Any
 
 from bessemer import __version__
 from bessemer.actors._backend_service import book_of
-from bessemer.actors.backends import Capabilities, capabilities, check_keys, key_variables, resolve_name, short_names
+from bessemer.actors.backends import (
+    Capabilities,
+    capabilities,
+    check_keys,
+    check_place,
+    key_variables,
+    resolve_name,
+    short_names,
+)
 from bessemer.actors.judging import choose_criteria
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
@@ -176,7 +184,7 @@ def find_source(request: Request) -> tuple[Path, str]:
 
 def user_criteria(request: Request) -> CriteriaSet | None:
     """The criteria a user gave, whichever way; None where none were given."""
-    given = [name for name in ("criteria", "criteria_file", "criteria_preset") if getattr(request, name)]
+    given = [name for name in ("criteria", "criteria_file", "criteria_preset") if getattr(request, name) is not None]
     if len(given) > 1:
         flags = " and ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"{flags} were both given; give criteria one way")
@@ -216,6 +224,7 @@ def usable(spec: str, settings: Settings) -> str:
     """Resolve a backend's name and check its key and its price, without calling it."""
     name = resolve_name(spec, short_names(settings.backends))
     check_keys(name, settings.backends)
+    check_place(name, settings.backends)
     book_of(settings.backends).require(name)
     return name
 

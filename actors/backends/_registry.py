@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
@@ -16,6 +16,9 @@ from bessemer.actors.backends._clients import key_of
 from bessemer.actors.backends.base import Backend, BackendName, split_name
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import MissingKey, SettingsError, UnknownBackend
+
+if TYPE_CHECKING:
+    from bessemer.actors.backends._scripted import Scenario
 
 VENDOR_KEYS: dict[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_KEY",),
@@ -90,6 +93,15 @@ def check_keys(backend: str, settings: BackendSettings, environ: Mapping[str, st
         raise MissingKey(f"{backend} needs a key: set {' or '.join(variables)} in the environment or in .env")
 
 
+def check_place(backend: str, settings: BackendSettings) -> None:
+    """Raises SettingsError where an address or a scenario is missing or malformed; opens nothing."""
+    name = _split(backend)
+    if name.provider == "openai-compatible":
+        _compatible_address(name, settings)
+    elif name.provider == "scripted":
+        _scenario(name, settings)
+
+
 def open_backend(backend: str, settings: BackendSettings) -> Backend:
     """Open `provider/model`; imports only the SDK it needs.
 
@@ -134,25 +146,35 @@ def _open_vendor(name: BackendName, settings: BackendSettings) -> Backend:
 def _open_compatible(name: BackendName, settings: BackendSettings) -> Backend:
     from bessemer.actors.backends._compatible import open_compatible
 
-    given = settings.compatible
-    url = given.base_url or os.environ.get(COMPATIBLE_URL, "")
+    given, url = settings.compatible, _compatible_address(name, settings)
+    key = key_of((given.key_variable,))
+    return open_compatible(name, key, url, json_schema=given.structured == "json_schema")
+
+
+def _compatible_address(name: BackendName, settings: BackendSettings) -> str:
+    url = settings.compatible.base_url or os.environ.get(COMPATIBLE_URL, "")
     if not url.startswith(("http://", "https://")):
         raise SettingsError(
             f"{name} has no usable address ({url!r}); set {COMPATIBLE_URL} or backends.compatible.base_url, "
             f"for example http://127.0.0.1:8000/v1"
         )
-    key = key_of((given.key_variable,))
-    return open_compatible(name, key, url, json_schema=given.structured == "json_schema")
+    return url
 
 
 def _open_scripted(name: BackendName, settings: BackendSettings) -> Backend:
-    from bessemer.actors.backends._scripted import ScriptedBackend, load_scenario
+    from bessemer.actors.backends._scripted import ScriptedBackend
+
+    books = Path(settings.scripted.books) if settings.scripted.books else None
+    return ScriptedBackend(name, _scenario(name, settings), books)
+
+
+def _scenario(name: BackendName, settings: BackendSettings) -> Scenario:
+    from bessemer.actors.backends._scripted import load_scenario
 
     path = settings.scripted.scenario or os.environ.get(SCENARIO, "")
     if not path:
         raise SettingsError(f"{name} has no scenario; set {SCENARIO} or backends.scripted.scenario to a YAML file")
-    books = Path(settings.scripted.books) if settings.scripted.books else None
-    return ScriptedBackend(name, load_scenario(Path(path)), books)
+    return load_scenario(Path(path))
 
 
 def _split(backend: str) -> BackendName:

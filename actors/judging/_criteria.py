@@ -114,11 +114,11 @@ def choose_criteria(
     probes: Sequence[str] | None = None,
 ) -> CriteriaSet | None:
     """The first of: typed by the user, a file's, a preset's, written by a model, the probes'. None if none is given."""
-    if inline is not None and inline != "":
+    if inline is not None:
         return parse_inline(inline)
-    if file is not None and str(file) != "":
+    if file is not None:
         return load_file(Path(file))
-    if preset is not None and preset != "":
+    if preset is not None:
         return load_preset(preset)
     if written is not None:
         return checked(written, "the criteria writer's answer")
