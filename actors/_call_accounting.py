@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 from bessemer.actors._call_rows import Ended, call_row
 from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, request_bytes
 from bessemer.actors.backends.base import CallFailure, Reply, Usage
-from bessemer.cluster.errors import DeadlineExceeded, LedgerUnavailable, Pending
+from bessemer.cluster.errors import BessemerError, DeadlineExceeded, LedgerUnavailable, Pending, StateUnwritable
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
     Doubt,
@@ -197,12 +197,15 @@ class CallAccounting:
 
     async def _reserve(self, operation: Reserve, progress: Progress) -> Reserved | Outcome:
         """Reserve; a caller cancelled meanwhile leaves no reservation behind."""
-        task = asyncio.ensure_future(patiently(lambda: self._ledger.reserve(operation), progress.left()))
+        task = asyncio.ensure_future(self._patient_reserve(operation, progress))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             await undisturbed(self._unreserve(task))
             raise
+
+    async def _patient_reserve(self, operation: Reserve, progress: Progress) -> Reserved | Outcome:
+        return await patiently(lambda: self._ledger.reserve(operation), progress.left(), (LedgerUnavailable,))
 
     async def _unreserve(self, asked: asyncio.Future[Reserved | Outcome]) -> None:
         """Free what a reservation that nobody waits for any more may still bring."""
@@ -245,13 +248,20 @@ class CallAccounting:
         return Ended(attempt.id, progress.tries, attempt.sent_at, seconds, cost, version, result, lost)
 
 
-async def patiently(operation: Callable[[], Awaitable[T]], within: float) -> T:
-    """Repeat an idempotent operation while the ledger does not answer, for `within` seconds."""
+async def patiently(
+    operation: Callable[[], Awaitable[T]],
+    within: float,
+    waits_for: tuple[type[BessemerError], ...] = (LedgerUnavailable, StateUnwritable),
+) -> T:
+    """Repeat an idempotent operation for `within` seconds, while the ledger does not answer or its disk is full.
+
+    What was paid for is worth waiting until somebody has made room; what was not yet asked for is not.
+    """
     deadline, pause = _now() + within, 0.05
     while True:
         try:
             return await operation()
-        except LedgerUnavailable:
+        except waits_for:
             if _now() + pause > deadline:
                 raise
         await asyncio.sleep(pause)

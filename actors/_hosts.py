@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from bessemer.actors._wire import HostRef, find_or_make
-from bessemer.cluster.errors import LedgerUnavailable
+from bessemer.cluster.errors import LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import LedgerClient
 
@@ -75,7 +75,9 @@ def ledger_client(home: Home) -> LedgerClient:
             keeper.forget()
             raise LedgerUnavailable(f"the ledger keeper does not answer: {type(error).__name__}") from None
         if answer.startswith(b"!"):
-            raise LedgerUnavailable(answer[1:].decode())
+            # A full disk is no reason to wait in silence, so only LedgerUnavailable is tried again.
+            name, _, message = answer[1:].decode().partition(" ")
+            raise error_named(name, message)
         return answer
 
     return LedgerClient(send)

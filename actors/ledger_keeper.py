@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from bessemer.actors._wire import decode, reply
-from bessemer.cluster.errors import LedgerUnavailable
+from bessemer.cluster.errors import LedgerUnavailable, StateUnwritable
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import GroupCommit, KeeperLock, Ledger
 from bessemer.cluster.ledger.operations import answers_json, operations_json
@@ -30,11 +30,11 @@ class LedgerKeeper:
         self._commit = GroupCommit(self._ledger)
 
     async def apply(self, payload: bytes) -> bytes:
-        """A JSON list of operations in, a JSON list of answers out. `!` and a reason where nothing was committed."""
+        """A JSON list of operations in, a JSON list of answers out. `!` and an error where nothing was committed."""
         try:
             answers = await self._commit.submit(operations_json.validate_json(payload))
-        except LedgerUnavailable as error:
-            return b"!" + error.message.encode()
+        except (LedgerUnavailable, StateUnwritable) as error:
+            return f"!{type(error).__name__} {error.message}".encode()
         return answers_json.dump_json(answers)
 
     @reply

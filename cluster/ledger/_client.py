@@ -77,7 +77,8 @@ class LedgerClient:
     def __init__(self, send: Send, *, patience: float = PATIENCE_SECONDS) -> None:
         """`send` takes a JSON list of operations and returns the JSON list of their answers.
 
-        It raises LedgerUnavailable or ConnectionError where it cannot tell what became of the message.
+        It raises LedgerUnavailable or ConnectionError where it cannot tell what became of the message, and any other
+        error where it is certain that nothing was committed.
         """
         self._send = send
         self._keeper: GroupCommit | None = None

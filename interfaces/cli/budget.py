@@ -96,9 +96,9 @@ def resolve(
     config: Config = None,
 ) -> None:
     """Say what a lost call cost. Audited, and refused while the vendor may still bill it."""
-    from bessemer.cluster.errors import UsageError, error_named
+    from bessemer.cluster.errors import UsageError
     from bessemer.cluster.ledger import Resolve
-    from bessemer.cluster.ledger.operations import Refusal
+    from bessemer.cluster.ledger.operations import AttemptStatus, Refusal
     from bessemer.cluster.money import format_usd, parse_usd
 
     if not evidence.strip():
@@ -107,7 +107,10 @@ def resolve(
     with _ledger(config) as ledger:
         (answer,) = ledger.apply([Resolve(attempt=attempt, cost=micro, evidence=evidence, by=by or getpass.getuser())])
     if isinstance(answer, Refusal):
-        raise error_named(answer.error, answer.message, answer.facts)
+        raise UsageError(answer.message)
+    assert isinstance(answer, AttemptStatus)
+    if (answer.state, answer.charge) != ("resolved", micro):
+        raise UsageError(f"{attempt} is not in doubt: it is {answer.state}, charged at {format_usd(answer.charge)}")
     print(f"{attempt} is resolved at {format_usd(micro)}", file=sys.stderr)
 
 
