@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -57,10 +57,11 @@ print(json.dumps({"calls_per_second": calls / took, "cpu_ms_per_call": cpu / cal
 
 def inspect_loop(url: str, calls: int, in_flight: int = 200) -> dict[str, float] | str:
     """Figures of inspect_ai on the same server, or why there are none."""
-    if importlib.util.find_spec("inspect_ai") is None:
-        return "not installed: pip install inspect_ai in the same environment to compare"
+    python = os.environ.get("INSPECT_PYTHON", "")
+    if not python:
+        return "not compared: INSPECT_PYTHON names no Python of an environment that has inspect_ai and openai"
     with tempfile.TemporaryDirectory() as folder:
-        line = [sys.executable, "-c", INSPECT, url, str(calls), str(in_flight), folder]
+        line = [python, "-c", INSPECT, url, str(calls), str(in_flight), folder]
         done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         return f"failed: {done.stderr.strip().splitlines()[-1:]}"
