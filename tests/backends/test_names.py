@@ -76,10 +76,10 @@ def test_addresses_and_scenarios_are_asked_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_capabilities() -> None:
-    assert capabilities("anthropic/claude-opus-4-6") == (True, True, True, True)
-    assert capabilities("scripted/x") == (True, True, True, False)
+    assert capabilities("anthropic/claude-opus-4-6") == (True, True, True, True, True)
+    assert capabilities("scripted/x") == (True, True, True, False, False)
     settings = BackendSettings(compatible=CompatibleSettings(may_judge=False, structured="none"))
-    assert capabilities("openai-compatible/x", settings) == (True, False, False, False)
+    assert capabilities("openai-compatible/x", settings) == (True, False, False, False, False)
     with pytest.raises(UnknownBackend):
         capabilities("nobody/x")
 
