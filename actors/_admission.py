@@ -11,7 +11,7 @@ LONGEST_TOKEN = 6
 """Bytes a token has at most on average: text has 3 to 5. What a window could just hold is left to the vendor to say."""
 
 
-def refusal(request: ModelRequest, settings: BackendSettings, window: int | None) -> CallFailure | None:
+def why_refused(request: ModelRequest, settings: BackendSettings, window: int | None) -> CallFailure | None:
     """Why `request` is not sent, or None. `window` is the model's context in tokens, where it is known."""
     backend = request.backend
     able = capabilities(backend, settings)

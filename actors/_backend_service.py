@@ -16,7 +16,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from bessemer.actors._admission import refusal
+from bessemer.actors._admission import why_refused
 from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
 from bessemer.actors.backends import CallContext, current_call, open_backend
@@ -133,7 +133,7 @@ class BackendService:
         progress = Progress(started=now, deadline=now + envelope.within)
         worst = self._books.worst_case(envelope)
         window = self._books.context_window(envelope.request.backend)
-        if (refused := refusal(envelope.request, self.settings, window)) is not None:
+        if (refused := why_refused(envelope.request, self.settings, window)) is not None:
             return await self._books.give_up(envelope, refused, progress)
         backend = await self._backend(envelope.request.backend)
         while True:
