@@ -135,9 +135,10 @@ class PriceBook:
         """Most input tokens the model reads; None where the price data does not know, or not the model."""
         provider, _, model = backend.partition("/")
         try:
-            return self._info(backend, provider, model).context_window
+            window: int | None = self._info(backend, provider, model).context_window
         except UnpricedModel:
             return None
+        return window
 
     def worst_case(
         self, backend: str, request_bytes: int, max_output_tokens: int, attachment_tokens: int = 0

@@ -5,6 +5,7 @@ Only what certainly was not billed says so: a request that never left, any 4xx, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
@@ -139,7 +140,7 @@ def _of_api_error(error: ModelAPIError, backend: str) -> CallFailure:
         return _of_status(error, backend)
     if isinstance(error, ModelRequestTimeout):
         return CallFailure(kind="timeout", message=_say(backend, error), retryable=True, maybe_billed=True)
-    if _is_html(error.message):
+    if _is_html(error.message) or _is_html(_undecoded(error)):
         return _not_an_api(backend)
     return CallFailure(kind="infrastructure", message=_say(backend, error), retryable=True, maybe_billed=True)
 
@@ -215,6 +216,16 @@ def _says_context(error: ModelHTTPError) -> bool:
 def _is_html(body: object) -> bool:
     text = str(body)[:2000].lower()
     return "<html" in text or "<!doctype html" in text
+
+
+def _undecoded(error: BaseException) -> str:
+    """The text that could not be read as JSON, where that was the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, json.JSONDecodeError):
+            return cause.doc
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _body_text(error: ModelHTTPError) -> str:

@@ -6,6 +6,7 @@ HTTP for Anthropic, OpenAI and Google by path; gRPC for xAI from the servicer th
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ class Tokens(NamedTuple):
     reasoning: int = 0
 
 
+DEFAULT = Tokens()
+
+
 @dataclass
 class Fault:
     """Anything but an answer. `status` is HTTP's, or the name of a gRPC status."""
@@ -45,7 +49,7 @@ class Answer:
     text: str = "hello"
     finish: str = "stop"
     """`stop`, `length`, `refusal` or `blocked`; each vendor says it in its own words."""
-    tokens: Tokens = Tokens()
+    tokens: Tokens = DEFAULT
     tier: str = ""
     ticks: int | None = None
     """xAI's bill in units of 1e-10 dollars."""
@@ -73,6 +77,7 @@ class Loopback:
         self.headers: list[dict[str, str]] = []
         self.address = ""
         self._provider = ""
+        self._cutting: asyncio.Task[None] | None = None
         self._stop: Callable[[], Awaitable[Any]] | None = None
 
     async def start(self, provider: str) -> None:
@@ -93,11 +98,16 @@ class Loopback:
         chat_pb2_grpc.add_ChatServicer_to_server(_Chat(self), server)  # type: ignore[no-untyped-call]
         self.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
-        self._stop = lambda: server.stop(None)
+        self._stop = functools.partial(server.stop, None)
+
+    def cut(self) -> None:
+        """Stop serving while requests are in hand."""
+        self._cutting = asyncio.create_task(self.stop())
 
     async def stop(self) -> None:
         if self._stop is not None:
-            await self._stop()
+            stop, self._stop = self._stop, None
+            await stop()
 
     async def _http(self, request: web.Request) -> web.StreamResponse:
         self.requests.append({"path": request.path, **json.loads(await request.read())})
@@ -114,7 +124,9 @@ class Loopback:
             return web.Response(status=int(then.status), text=body, headers=headers)
         assert isinstance(then, Answer)
         headers = {"request-id": "req_1", "anthropic-ratelimit-requests-remaining": "7"}
-        return web.json_response(_BODIES[self._provider](then), headers=headers if self._provider == "anthropic" else None)
+        return web.json_response(
+            _BODIES[self._provider](then), headers=headers if self._provider == "anthropic" else None
+        )
 
 
 def _anthropic(answer: Answer) -> dict[str, Any]:
@@ -201,7 +213,9 @@ class _Chat(chat_pb2_grpc.ChatServicer):
         self._vendor.requests.append(request)
         self._vendor.headers.append({str(name): str(value) for name, value in context.invocation_metadata()})
         then = self._vendor.then
-        if isinstance(then, Hang):
+        if isinstance(then, Drop):
+            self._vendor.cut()
+        if isinstance(then, Hang | Drop):
             await asyncio.sleep(3600)
         if isinstance(then, Fault):
             await context.abort(grpc.StatusCode[str(then.status)], str(then.body), tuple(then.headers.items()))

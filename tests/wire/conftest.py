@@ -18,7 +18,7 @@ BACKENDS = {
     "google": ("google/gemini-3.1-pro-preview", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", ""),
     "xai": ("xai/grok-4.20-0309-reasoning", "XAI_API_KEY", "BESSEMER_XAI_HOST", ""),
 }
-SECRET = "loopback-secret"  # noqa: S105  (a key for a loopback server)
+SECRET = "loopback-secret"
 
 
 @dataclass

@@ -31,7 +31,10 @@ async def test_plain_text_brings_usage_finish_and_request_id(vendor: Vendor) -> 
     assert (reply.text, reply.finish) == ("hello", "stop")
     counts = {"input": 1000, "cache_read": 400, "output": 100, "reasoning": 30}
     assert reply.usage.model_dump(include=set(counts)) == counts
-    assert reply.request_id == {"anthropic": "req_1", "openai": "resp_1", "google": "resp-1", "xai": "xai-1"}[vendor.provider]
+    assert (
+        reply.request_id
+        == {"anthropic": "req_1", "openai": "resp_1", "google": "resp-1", "xai": "xai-1"}[vendor.provider]
+    )
     assert len(vendor.server.requests) == 1
     assert SECRET in str(vendor.server.headers[0])
 
