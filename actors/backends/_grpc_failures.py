@@ -31,16 +31,19 @@ _STATUSES = {
     "ALREADY_EXISTS": Status("bad_request", retryable=False, maybe_billed=False),
 }
 _LOST = Status("connection", retryable=True, maybe_billed=True)
-_LOST_WORDS = ("connection", "socket", "stream", "transport", "goaway", "keepalive", "ping")
+_TURNED_AWAY = ("overload", "capacity", "busy", "try again", "temporarily", "unavailable")
+_LOST_WORDS = ("connection", "socket", "stream", "transport", "goaway", "keepalive")
 
 
 def status_of(error: ModelAPIError) -> Status | None:
     """How an error that came over gRPC ends its call; None where its HTTP status says it all, or it did not."""
     code = error.provider_error_code or ""
     if code == "UNAVAILABLE" and trailing(error) is not None:
-        # grpc reports a connection lost on the way with the status that a server sends when it is full.
+        # grpc gives a connection lost on the way the status that a full server sends, and nothing else tells them
+        # apart: only a server that says it turned the request away certainly did not bill it.
         said = str(error.body).lower()
-        return _LOST if any(word in said for word in _LOST_WORDS) else None
+        turned_away = any(word in said for word in _TURNED_AWAY) and not any(word in said for word in _LOST_WORDS)
+        return None if turned_away else _LOST
     return _STATUSES.get(code) if trailing(error) is not None else None
 
 

@@ -66,7 +66,7 @@ async def test_a_status_becomes_a_failure_of_its_kind(
 ) -> None:
     if vendor.provider == "xai" and status not in _GRPC:
         pytest.skip("gRPC has no such status")
-    vendor.server.then = fault(vendor.provider, status)
+    vendor.server.then = fault(vendor.provider, status, "overloaded, try again" if status in (503, 529) else "no")
     failure = await vendor.fails()
     assert (failure.kind, failure.retryable, failure.maybe_billed) == (kind, retryable, maybe_billed), failure
     assert len(vendor.server.requests) == 1, "the SDK must not retry by itself"
@@ -185,6 +185,7 @@ async def test_an_answer_that_never_comes_is_a_timeout(vendor: Vendor) -> None:
     ("status", "kind", "retryable", "maybe_billed"),
     [
         ("CANCELLED", "connection", True, True),
+        ("UNAVAILABLE", "connection", True, True),
         ("DEADLINE_EXCEEDED", "timeout", True, True),
         ("ABORTED", "overloaded", True, True),
         ("UNKNOWN", "infrastructure", True, True),
