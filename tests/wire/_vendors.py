@@ -69,9 +69,10 @@ Next = Answer | Fault | Drop | Hang
 
 
 class Loopback:
-    """One vendor's server. `then` answers every request."""
+    """One vendor's server. `script` answers the first requests, `then` every other one."""
 
     def __init__(self) -> None:
+        self.script: list[Next] = []
         self.then: Next = Answer()
         self.requests: list[Any] = []
         self.headers: list[dict[str, str]] = []
@@ -112,7 +113,7 @@ class Loopback:
     async def _http(self, request: web.Request) -> web.StreamResponse:
         self.requests.append({"path": request.path, **json.loads(await request.read())})
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        then = self.then
+        then = self.script.pop(0) if self.script else self.then
         if isinstance(then, Drop) and request.transport is not None:
             request.transport.abort()
             return web.Response()
@@ -212,7 +213,7 @@ class _Chat(chat_pb2_grpc.ChatServicer):
     async def GetCompletion(self, request: Any, context: Any) -> Any:  # noqa: N802  (the name on the wire)
         self._vendor.requests.append(request)
         self._vendor.headers.append({str(name): str(value) for name, value in context.invocation_metadata()})
-        then = self._vendor.then
+        then = self._vendor.script.pop(0) if self._vendor.script else self._vendor.then
         if isinstance(then, Drop):
             self._vendor.cut()
         if isinstance(then, Hang | Drop):
