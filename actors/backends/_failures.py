@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError, ModelHTTPError
 
 MAX_MESSAGE = 400
+SHORTEST_KEY = 8
+"""Characters; a shorter placeholder would be found in ordinary words."""
 _UNBILLED_SERVER_STATUS = frozenset({503, 529})
 _FILTER_CODES = ("content_filter", "content_policy_violation", "flagged")
 
@@ -51,7 +53,7 @@ def failure_of(error: BaseException, backend: str, key: KeySource | None = None)
     if key is not None:
         if failure.kind == "auth":
             message = f"the key in {key.variable} was refused; set a valid one. {message}"
-        message = message.replace(key.value, "(hidden)") if key.value else message
+        message = message.replace(key.value, "(hidden)") if len(key.value) >= SHORTEST_KEY else message
     return failure.model_copy(update={"message": redact(message)})
 
 
