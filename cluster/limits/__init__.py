@@ -1,6 +1,9 @@
 """How many requests go to a model, how fast and for whom. `docs/limits.md` explains it."""
 
 from bessemer.cluster.limits._limits import Limiter, Limits
+from bessemer.cluster.limits._messages import Grants, Report
+from bessemer.cluster.limits._shared import SharedLimits
+from bessemer.cluster.limits._shares import Shares
 from bessemer.cluster.limits._types import (
     CircuitOpen,
     Ended,
@@ -21,6 +24,7 @@ __all__ = [
     "Ended",
     "Feedback",
     "FlowState",
+    "Grants",
     "Lease",
     "LimitEvent",
     "LimitKey",
@@ -30,5 +34,8 @@ __all__ = [
     "Limits",
     "LimitsLike",
     "RateHint",
+    "Report",
+    "SharedLimits",
+    "Shares",
     "Terms",
 ]

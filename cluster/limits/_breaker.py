@@ -16,10 +16,12 @@ class Breaker:
         self.open_until: float | None = None
         self.denied = False
         self.reason = ""
-        self._opened_at = float("-inf")
         self._failures = 0
         self._denials = 0
         self._worked = False
+
+    def set_policy(self, policy: LimitPolicy) -> None:
+        self._policy = policy
 
     def state(self, now: float) -> BreakerState:
         if self.open_until is None:

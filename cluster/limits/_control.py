@@ -27,7 +27,6 @@ class Control:
         self.breaker = Breaker(policy)
         self.throttled_at: float | None = None
         self.events: list[LimitEvent] = []
-        """What happened since somebody last took them."""
         self._requests, self._tokens = Quota(), Quota()
         self._tokens_per_call = 0.0
         self._paused_until = float("-inf")
@@ -58,6 +57,18 @@ class Control:
                 self._say("breaker_opened", f"{text}{self.policy.breaker_seconds:.0f} s", now, BREAKER_EVENT_SECONDS)
         elif ended.feedback == "denied" and self.breaker.refused_key(ended.granted_at, ended.reason, now):
             self._say("breaker_opened", f"{self.key} refuses the key: {ended.reason}", now, BREAKER_EVENT_SECONDS)
+
+    def set_policy(self, policy: LimitPolicy) -> None:
+        """Go on under another policy."""
+        if policy != self.policy:
+            self.policy = policy
+            self.window.set_policy(policy)
+            self.breaker.set_policy(policy)
+
+    def take_events(self) -> list[LimitEvent]:
+        """What happened since the last call."""
+        taken, self.events = self.events, []
+        return taken
 
     def learn(self, limit: float, rate: float | None, now: float) -> None:
         """Start where another limiter of this key left off."""
@@ -98,9 +109,7 @@ class Control:
 
     def _hint(self, hint: RateHint, in_flight: int, now: float) -> None:
         others = max(in_flight - 1, 0)
-        self._requests.observe(
-            hint.requests_limit, hint.requests_remaining, hint.requests_reset_seconds, others, now
-        )
+        self._requests.observe(hint.requests_limit, hint.requests_remaining, hint.requests_reset_seconds, others, now)
         tokens = others * self._tokens_per_call
         self._tokens.observe(hint.tokens_limit, hint.tokens_remaining, hint.tokens_reset_seconds, tokens, now)
 

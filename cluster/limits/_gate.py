@@ -83,12 +83,12 @@ class Gate:
         """Let in whom the terms allow; call it whenever they may have changed."""
         now = clock()
         terms = self._terms(now)
-        if terms.open_until is not None:
-            self._turn_away(terms, now)
         while self._queue and self._opens_at(terms, now) <= now:
             waiter = self._queue.pop()
             if not waiter.turn.done():
                 waiter.turn.set_result(self._grant(waiter.flow, waiter.tokens, terms, now))
+        if terms.open_until is not None:
+            self._turn_away(terms, now)
         self._set_timer(terms, now)
 
     def weigh(self, weights: dict[str, float]) -> None:

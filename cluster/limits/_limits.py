@@ -74,9 +74,7 @@ class Limiter:
 class Limits:
     """Every limiter of this process, made when first asked for."""
 
-    def __init__(
-        self, policies: Mapping[str, LimitPolicy] | None = None, default: LimitPolicy | None = None
-    ) -> None:
+    def __init__(self, policies: Mapping[str, LimitPolicy] | None = None, default: LimitPolicy | None = None) -> None:
         """`policies` by provider; `default` for the others."""
         self._policies = policies or {}
         self._default = default or LimitPolicy()
@@ -111,7 +109,7 @@ class Limits:
 
     def take_events(self) -> list[LimitEvent]:
         """What happened since the last call."""
-        taken = [event for limiter in self._limiters.values() for event in limiter.control.events]
-        for limiter in self._limiters.values():
-            limiter.control.events.clear()
-        return taken
+        return [event for limiter in self._limiters.values() for event in limiter.control.take_events()]
+
+    async def close(self) -> None:
+        """Nothing is held but memory."""

@@ -28,6 +28,8 @@ MEMORY = 8.0
 """Seconds of counts kept."""
 BOUND = 0.7
 """Part of the rate that must be used for it to grow: an unused rate says nothing about a higher one."""
+USED = 0.85
+"""Part of the rate that must have been sent for what was accepted to be the limit."""
 MOST_LOST = 0.3
 """Refused part at which a second cut does not wait for more evidence."""
 DEEPEST = 0.5
@@ -131,6 +133,9 @@ class RateController:
     def _cut(self, seen: Sample, now: float) -> None:
         rate = self._rate
         accepted = (seen.accepted + 0.5) / max(seen.seconds, 0.25)
+        if rate is not None and seen.sent < USED * rate * seen.seconds:
+            # Less was sent than allowed, in a pause for example: only the part that was refused says something.
+            accepted = max(accepted, rate * (1 - seen.lost))
         self._estimate = max(accepted if rate is None else min(max(accepted, DEEPEST * rate), rate), SLOWEST)
         self._rate = max(BACKOFF * self._estimate, SLOWEST)
         self._cut_at, self._active, self._grown_at = now, 0.0, now

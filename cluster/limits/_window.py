@@ -39,6 +39,11 @@ class Window:
         before, self.limit = self.limit, max(self._policy.floor, self.limit * self._policy.decrease)
         return self.limit < before
 
+    def set_policy(self, policy: LimitPolicy) -> None:
+        self._policy = policy
+        self._plateau = min(self._plateau, policy.ceiling)
+        self.limit = min(max(self.limit, policy.floor), policy.ceiling)
+
     def learn(self, limit: float) -> None:
         """Start where another limiter left off."""
         self.limit = min(max(limit, self._policy.floor), self._policy.ceiling)
