@@ -18,23 +18,31 @@ from typing import Any
 
 from bessemer.actors._admission import why_refused
 from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
+from bessemer.actors._call_limits import (
+    expected_tokens,
+    failure_of_breaker,
+    limit_key,
+    limits_of,
+    record_events,
+    states_json,
+)
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
 from bessemer.actors.backends import CallContext, current_call, open_backend
-from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply, split_name
+from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import BessemerError, BudgetExhausted
 from bessemer.cluster.ledger.operations import Outcome
-from bessemer.cluster.limits import CircuitOpen, Feedback, LimitKey, LimitPolicy, Limits, LimitsLike
+from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike, RateHint
 from bessemer.cluster.prices import PriceBook, load_prices
 
 _FEEDBACK: dict[str, Feedback] = {
     "rate_limited": "throttled",
-    "overloaded": "throttled",
+    "overloaded": "overloaded",
     "timeout": "failed",
     "connection": "failed",
     "infrastructure": "failed",
-    "auth": "failed",
-    "permission": "failed",
+    "auth": "denied",
+    "permission": "denied",
 }
 
 
@@ -65,6 +73,8 @@ class BackendService:
         self._policy = policy or RetryPolicy.of(self.settings.retry)
         self._backends: dict[str, asyncio.Task[Backend]] = {}
         self._running: dict[CallKey, _Running] = {}
+        self._ledger = ledger
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def instance(self) -> str:
@@ -95,12 +105,11 @@ class BackendService:
 
     def describe(self) -> dict[str, Any]:
         """What is hosted and in flight, as JSON."""
-        states = self._limits.states() if isinstance(self._limits, Limits) else {}
         return {
             "instance": self.instance,
             "models": sorted(self._backends),
             "in_flight": [str(key) for key in self._running],
-            "limits": {key: state._asdict() for key, state in states.items()},
+            "limits": states_json(self._limits.states()),
         }
 
     async def close(self) -> None:
@@ -111,6 +120,7 @@ class BackendService:
                 task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=LEDGER_PATIENCE)
+        await self._limits.close()
         for opening in self._backends.values():
             with contextlib.suppress(BessemerError, asyncio.CancelledError):
                 await (await opening).close()
@@ -122,11 +132,19 @@ class BackendService:
         def forget(task: asyncio.Task[Outcome | BudgetRefused]) -> None:
             if self._running.get(envelope.key) is running:
                 del self._running[envelope.key]
+            self._tell_events()
             if not task.cancelled():
                 task.exception()  # nobody may be left to read it
 
         running.task.add_done_callback(forget)
         return running
+
+    def _tell_events(self) -> None:
+        """Put what happened to the limits into the lake; it must not disturb a call."""
+        if events := self._limits.take_events():
+            task = asyncio.create_task(record_events(self._ledger, self.instance, events))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     async def _make(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         now = asyncio.get_running_loop().time()
@@ -152,13 +170,15 @@ class BackendService:
         self, envelope: CallEnvelope, backend: Backend, worst: int, progress: Progress
     ) -> Outcome | CallFailure:
         """One turn at the provider, or the outcome that is there already."""
+        key = limit_key(envelope.request.backend, self.settings)
+        tokens = expected_tokens(envelope)
         try:
-            lease = await self._limits.acquire(limit_key(envelope.request.backend), progress.left())
+            lease = await self._limits.acquire(
+                key, progress.left(), flow=envelope.run, weight=envelope.priority, tokens=tokens
+            )
         except CircuitOpen as refused:
             progress.tries += 1
-            return CallFailure(kind="overloaded", message=str(refused), retryable=True, retry_after=refused.retry_after)
-        feedback: Feedback = "unsent"
-        retry_after: float | None = None
+            return failure_of_breaker(refused)
         attempt: Attempt | None = None
         try:
             reserved = await self._books.reserve(envelope, worst, progress)
@@ -166,17 +186,25 @@ class BackendService:
                 return reserved
             attempt = reserved
             result = await self._send(envelope, backend, attempt)
-            if isinstance(result, CallFailure):
-                feedback, retry_after = _FEEDBACK.get(result.kind, "ok"), result.retry_after
-            else:
-                feedback = "ok"
             # The slot is free as soon as the provider has answered; the ledger's write needs none.
-            await self._limits.release(lease, feedback, retry_after)
+            await self._free(lease, result)
             return await self._book(envelope, attempt, result, progress)
         finally:
-            await self._limits.release(lease, feedback, retry_after)
+            await self._limits.release(lease, "unsent")
             if attempt is not None:
                 await self._books.abandon(attempt)
+
+    async def _free(self, lease: Lease, result: Reply | CallFailure) -> None:
+        """Give the lease back with what the limiter can learn from the answer."""
+        hint: RateHint | None = getattr(result, "rate", None)
+        tokens = None if result.usage is None else float(result.usage.input + result.usage.output)
+        if isinstance(result, Reply):
+            await self._limits.release(lease, "ok", hint=hint, tokens=tokens)
+            return
+        feedback = _FEEDBACK.get(result.kind, "ok")
+        await self._limits.release(
+            lease, feedback, result.retry_after, hint=hint, tokens=tokens or 0.0, reason=result.message
+        )
 
     @staticmethod
     async def _send(envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
@@ -213,27 +241,6 @@ class BackendService:
         except BessemerError:
             self._backends.pop(name, None)
             raise
-
-
-def limit_key(backend: str) -> LimitKey:
-    """The limiter a backend's calls go through. There is one account per provider and host."""
-    name = split_name(backend)
-    if name is None:
-        return LimitKey(backend, "default", "")
-    return LimitKey(name.provider, "default", name.model)
-
-
-def limits_of(settings: BackendSettings) -> Limits:
-    """Limiters as the settings ask for: the embedded model gets as many requests as it has slots."""
-    ceilings = {
-        "embedded": settings.embedded.slots,
-        "openai-compatible": settings.compatible.max_in_flight,
-        **{vendor: settings.vendor(vendor).max_in_flight for vendor in ("anthropic", "openai", "google", "xai")},
-    }
-    policies = {
-        provider: LimitPolicy(initial=float(min(64, most)), ceiling=float(most)) for provider, most in ceilings.items()
-    }
-    return Limits(policies, LimitPolicy(initial=256.0, ceiling=1024.0))
 
 
 def book_of(settings: BackendSettings) -> PriceBook:

@@ -24,9 +24,11 @@ from bessemer.actors.backends.base import CallFailure, Reply, Usage
 from bessemer.cluster.errors import BessemerError, DeadlineExceeded, LedgerUnavailable, Pending, StateUnwritable
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
+    Done,
     Doubt,
     GiveUp,
     Outcome,
+    Record,
     Release,
     Reserve,
     Reserved,
@@ -61,6 +63,8 @@ class CallLedger(Protocol):
     async def doubt(self, operation: Doubt, /) -> AttemptStatus: ...
 
     async def give_up(self, operation: GiveUp, /) -> Outcome: ...
+
+    async def record(self, operation: Record, /) -> Done: ...
 
 
 @dataclass

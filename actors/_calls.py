@@ -46,6 +46,8 @@ class CallEnvelope(BaseModel):
     purpose: str = ""
     lost_hosts: tuple[str, ...] = ()
     """Hosts that died while they may have had this call; their open attempts are in doubt."""
+    priority: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    """Weight of the run where several wait for one model: twice the priority, twice the turns."""
     within: float = Field(default=1800.0, gt=0)
     """Seconds from now in which the call must end, retries and waiting included."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from typing import TYPE_CHECKING
 
 from bessemer.actors._wire import HostRef, find_or_make
@@ -12,6 +13,7 @@ from bessemer.cluster.ledger import LedgerClient
 
 if TYPE_CHECKING:
     from bessemer.actors._backend_client import BackendClient
+    from bessemer.cluster.limits import LimitsLike
 
 
 def node_name() -> str:
@@ -61,6 +63,46 @@ def reviewer_ref(home: Home) -> HostRef:
 
     name = f"reviewer/{node_name()}"
     return HostRef(name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home)))
+
+
+def limiter_ref(home: Home) -> HostRef:
+    """The one limiter of the cluster, for every home that runs the same code."""
+    from bessemer.actors.limiter import Limiter
+
+    return HostRef("limiter", find_or_make(Limiter, "limiter", f"bessemer-limits-{home.code[:12]}"))
+
+
+def host_limits(home: Home, host: str) -> LimitsLike:
+    """The limits of a backend host: shared with the whole cluster through the limiter, which is made if there is none.
+
+    Raises nothing: while the limiter is away the host goes on with part of what it had.
+    """
+    from bessemer.actors._call_limits import DEFAULT_POLICY, HostLimits, limits_of, policies_of
+    from bessemer.cluster.backend_settings import BackendSettings
+    from bessemer.cluster.limits import SharedLimits
+
+    settings = BackendSettings.model_validate(home.settings.get("backends", {}))
+    limiter = limiter_ref(home)
+    limiter.make()
+
+    async def exchange(report: bytes) -> bytes:
+        try:
+            handle = await limiter.handle()
+            grants: bytes = await handle.exchange.remote(report)
+        except Exception:
+            limiter.forget()
+            raise
+        return grants
+
+    shared = SharedLimits(
+        exchange,
+        # Names are unique among the hosts of a home only.
+        host=f"{home.host_namespace}/{host}@{uuid.uuid4().hex[:12]}",
+        home=home.ledger_namespace,
+        policies=policies_of(settings),
+        default=DEFAULT_POLICY,
+    )
+    return HostLimits(limits_of(settings), shared)
 
 
 def ledger_client(home: Home) -> LedgerClient:

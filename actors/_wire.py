@@ -7,6 +7,7 @@ it on the other side. Exceptions never cross as exceptions, because many do not 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import random
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError, TaskCancelledError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError, TaskCancelledError
 
 from bessemer.cluster.errors import BessemerError, Cancelled, ClusterError, InfrastructureError, error_named
 
@@ -60,6 +61,11 @@ class HostRef:
         if self._handle is None:
             self._handle = await asyncio.to_thread(self._find)
         return self._handle
+
+    def make(self) -> None:
+        """Find or make the host now, so that it starts while its user does."""
+        with contextlib.suppress(RayError, ValueError, ConnectionError):
+            self._handle = self._find()
 
     def forget(self) -> None:
         """Look the host up again before the next message."""

@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 
 from bessemer.actors._backend_service import BackendService
 from bessemer.actors._call_stream import CallStream
-from bessemer.actors._hosts import ledger_client
+from bessemer.actors._hosts import host_limits, ledger_client
 from bessemer.actors._wire import decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
@@ -28,7 +28,9 @@ class BackendHost:
         # Keys may stand beside the project; what the environment says already wins.
         load_dotenv(Path(made.state_dir).parent / ".env", override=False)
         settings = BackendSettings.model_validate(made.settings.get("backends", {}))
-        self._service = BackendService(ledger_client(made), settings=settings, host=name)
+        self._service = BackendService(
+            ledger_client(made), limits=host_limits(made, name), settings=settings, host=name
+        )
         self._calls = CallStream(self._service)
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:

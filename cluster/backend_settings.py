@@ -41,6 +41,12 @@ class ProviderSettings(_Frozen):
     key_variable: str = ""
     """Environment variable the key is read from, where it is not the vendor's usual one."""
     max_in_flight: int = Field(default=256, ge=1)
+    account: str = Field(default="default", pattern=r"^[\w.-]{1,64}$")
+    """Name of the account that the key belongs to: hosts with the same name share its limits."""
+    requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Never more requests a minute to one model; None leaves it to the provider's own answers."""
+    tokens_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Never more tokens a minute to one model, input and output together."""
 
 
 class XaiSettings(ProviderSettings):
@@ -63,6 +69,12 @@ class CompatibleSettings(_Frozen):
     structured: Literal["json_schema", "none"] = "json_schema"
     images: bool = False
     max_in_flight: int = Field(default=256, ge=1)
+    account: str = Field(default="default", pattern=r"^[\w.-]{1,64}$")
+    """Name of the account that the key belongs to: hosts with the same name share its limits."""
+    requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Never more requests a minute to one model; None leaves it to the provider's own answers."""
+    tokens_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Never more tokens a minute to one model, input and output together."""
 
 
 class EmbeddedSettings(_Frozen):

@@ -9,10 +9,12 @@ from bessemer.cluster.errors import BudgetExhausted, JournalDiverged, LedgerUnav
 from bessemer.cluster.ledger.operations import (
     AttemptState,
     AttemptStatus,
+    Done,
     Doubt,
     GiveUp,
     LakeRecord,
     Outcome,
+    Record,
     Release,
     Reserve,
     Reserved,
@@ -92,6 +94,11 @@ class MemoryLedger:
         self.rows.extend(operation.rows)
         call = (operation.run, operation.path, operation.index)
         return self.outcomes.setdefault(call, Outcome(kind="failure", value=operation.failure))
+
+    async def record(self, operation: Record, /) -> Done:
+        self._take(operation)
+        self.rows.extend(operation.rows)
+        return Done()
 
     def _end(self, attempt: str, state: AttemptState, charge: int | None) -> AttemptStatus:
         stored = self.attempts[attempt]

@@ -1,0 +1,36 @@
+"""The one limiter of a cluster: what all hosts together may send to each provider, account and model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import ray
+
+from bessemer.actors._call_limits import states_json
+from bessemer.actors._wire import reply
+from bessemer.cluster.limits import Report, Shares
+
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+class Limiter:
+    """Shares the limits out to hosts. It keeps nothing: after a restart the hosts' reports bring everything back."""
+
+    def __init__(self) -> None:
+        self._shares = Shares()
+
+    async def exchange(self, payload: bytes) -> bytes:
+        """A host's Report in, its Grants out."""
+        report = Report.model_validate_json(payload)
+        return self._shares.exchange(report, _now()).model_dump_json(exclude_defaults=True).encode()
+
+    @reply
+    async def describe(self, payload: bytes) -> dict[str, Any]:
+        """Every key: limit, rate, requests in flight and waiting, breaker, last 429, and the runs that use it."""
+        states = self._shares.states(_now())
+        return {"hosts": list(states), "pid": os.getpid(), "limits": states_json(states)}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,203 @@
+"""How many requests a second a provider takes, found out from what it refuses.
+
+A refusal arrives soon, an answer may take a minute. So a request counts as accepted when it was not refused in the time
+a refusal takes, and what was accepted a second is the estimate of the hidden limit. After a refusal the rate starts a
+little below that estimate, stays near it for some seconds and leaves it faster and faster (a cubic curve, as TCP CUBIC
+and AWS's adaptive retries have it): far above the estimate the limit must have risen, and growth becomes exponential.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+BACKOFF = 0.95
+"""Part of the estimate that the rate starts from after a refusal."""
+CURVE = 0.004
+"""Steepness of the cubic curve, 1/s^3: the estimate is reached after 2.3 s and passed by 15 % after 5.7 s."""
+RISEN = 1.15
+"""Multiple of the estimate from which the limit has clearly risen."""
+SURGE = 0.3
+"""Exponential growth beyond it, 1/s."""
+SLOWEST = 0.05
+"""Requests a second that are always tried."""
+SLOT = 0.05
+"""Width of one count in seconds."""
+MEMORY = 8.0
+"""Seconds of counts kept."""
+BOUND = 0.7
+"""Part of the rate that must be used for it to grow: an unused rate says nothing about a higher one."""
+USED = 0.85
+"""Part of the rate that must have been sent for what was accepted to be the limit."""
+MOST_LOST = 0.3
+"""Refused part at which a second cut does not wait for more evidence."""
+DEEPEST = 0.5
+"""No cut goes below this part of the rate."""
+EARLY, SURE = 0.4, 0.6
+"""Seconds after a cut until another may follow: where very much is refused, and where some is."""
+SMALL = 20.0
+"""Requests a second below which curves take longer: a probe costs a refusal, and there are few requests to pay it."""
+
+
+class Sample(NamedTuple):
+    seconds: float
+    sent: float
+    refused: int
+
+    @property
+    def accepted(self) -> float:
+        return max(self.sent - self.refused, 0.0)
+
+    @property
+    def lost(self) -> float:
+        """Part that was refused."""
+        return self.refused / max(self.sent, self.refused, 1.0)
+
+
+class _Count:
+    __slots__ = ("at", "refused", "sent")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.sent = 0.0
+        self.refused = 0
+
+
+class RateController:
+    """The rate of one key. Times are the caller's clock."""
+
+    def __init__(self) -> None:
+        self._rate: float | None = None
+        self._estimate = 0.0
+        self._cut_at = float("-inf")
+        self._active = 0.0  # seconds since the cut in which the rate was used
+        self._grown_at = 0.0
+        self._lag = 0.02  # how long a refusal takes
+        self._counts: deque[_Count] = deque()
+
+    def rate(self, now: float) -> float | None:
+        """Requests a second; None as long as nothing was ever refused."""
+        if self._rate is not None and now - self._grown_at >= SLOT:
+            self._grow(now)
+        return self._rate
+
+    def learn(self, rate: float, now: float) -> None:
+        """Start where another limiter left off."""
+        self._rate, self._estimate, self._cut_at, self._active, self._grown_at = rate, rate, now, 0.0, now
+
+    def sent(self, count: float, now: float) -> None:
+        self._count_at(now).sent += count
+
+    def refused(self, granted_at: float, now: float) -> bool:
+        """A request was refused; True where the rate was cut."""
+        self._lag += 0.2 * (min(now - granted_at, 5.0) - self._lag)
+        self._count_at(granted_at).refused += 1
+        if granted_at <= self._cut_at:
+            return False
+        since_cut = self.sample(max(self._cut_at, now - MEMORY), now)
+        if self._rate is None or now - self._cut_at > 2.0:
+            same = self._rate is not None and self._rate < RISEN * self._estimate
+            # Between two refusals a bucket is emptied twice, so the mean is its rate; a second may hold a burst.
+            self._cut(since_cut if same else self.sample(now - self._lag - 1.0, now), now)
+            return True
+        if not self._enough(since_cut):
+            return False
+        self._cut(since_cut, now)
+        return True
+
+    def recent(self, now: float, least: int = 8) -> Sample:
+        """The last requests whose refusal would be known: those of half a second, or of longer until `least` are."""
+        seconds = 0.5
+        while (found := self.sample(now - self._lag - seconds, now)).sent < least and seconds < MEMORY:
+            seconds *= 2
+        return found
+
+    def sample(self, start: float, now: float) -> Sample:
+        """What was sent from `start` on and would have been refused by now."""
+        end = now - self._lag
+        sent, refused, first = 0.0, 0, end
+        for count in self._counts:
+            if count.at >= start - SLOT / 2 and (count.at < end or count.refused):
+                first = min(first, count.at)
+                sent += count.sent
+                refused += count.refused
+        return Sample(max(end - max(first, start), SLOT), sent, refused)
+
+    @staticmethod
+    def _enough(since_cut: Sample) -> bool:
+        if since_cut.lost > MOST_LOST and since_cut.sent >= 8 and since_cut.seconds >= EARLY:
+            return True
+        return since_cut.seconds >= SURE and since_cut.sent >= 6 and since_cut.lost > 0.02
+
+    def _cut(self, seen: Sample, now: float) -> None:
+        rate = self._rate
+        accepted = (seen.accepted + 0.5) / max(seen.seconds, 0.25)
+        if rate is not None and seen.sent < USED * rate * seen.seconds:
+            # Less was sent than allowed, in a pause for example: only the part that was refused says something.
+            accepted = max(accepted, rate * (1 - seen.lost))
+        self._estimate = max(accepted if rate is None else min(max(accepted, DEEPEST * rate), rate), SLOWEST)
+        self._rate = max(BACKOFF * self._estimate, SLOWEST)
+        self._cut_at, self._active, self._grown_at = now, 0.0, now
+
+    def _grow(self, now: float) -> None:
+        assert self._rate is not None
+        passed = min(now - self._grown_at, 0.5) * min(max(self._rate / SMALL, 0.2), 1.0)
+        self._grown_at = now
+        span = max(1.0, 4.0 / self._rate)
+        if self._sent_in(now - span, now) < BOUND * self._rate * span:
+            return
+        if self._rate >= RISEN * self._estimate:
+            self._rate *= math.exp(SURGE * passed)
+            return
+        self._active += passed
+        start = ((1 - BACKOFF) / CURVE) ** (1 / 3)
+        self._rate = max(self._rate, self._estimate * (1 + CURVE * (self._active - start) ** 3))
+
+    def _sent_in(self, start: float, now: float) -> float:
+        return sum(count.sent for count in self._counts if start <= count.at <= now)
+
+    def _count_at(self, at: float) -> _Count:
+        slot = math.floor(at / SLOT) * SLOT
+        counts = self._counts
+        while counts and counts[0].at < slot - MEMORY:
+            counts.popleft()
+        for count in reversed(counts):
+            if abs(count.at - slot) < SLOT / 2:
+                return count
+            if count.at < slot:
+                break
+        made = _Count(slot)
+        place = len(counts)
+        while place and counts[place - 1].at > slot:
+            place -= 1
+        counts.insert(place, made)
+        return made
+
+
+class Pace:
+    """Lets `rate` units a second through, evenly (the generic cell rate algorithm)."""
+
+    def __init__(self, slack: float = 0.01) -> None:
+        """`slack`: seconds of rate that may go at once, to make up for a late timer."""
+        self._slack = slack
+        self._rate: float | None = None
+        self._next = float("-inf")
+
+    def set(self, rate: float | None, now: float) -> None:
+        if rate is not None and self._rate is not None and rate != self._rate and self._next > now:
+            self._next = now + (self._next - now) * self._rate / rate
+        self._rate = rate
+
+    def ready_at(self) -> float:
+        """When the next may go."""
+        return float("-inf") if self._rate is None else self._next
+
+    def take(self, now: float, amount: float = 1.0) -> None:
+        if self._rate is not None:
+            self._next = max(self._next, now - self._slack) + amount / self._rate
+
+    def give_back(self, amount: float) -> None:
+        """Correct what was taken; a negative amount takes more."""
+        if self._rate is not None:
+            self._next -= amount / self._rate
