@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bessemer.cluster.agent_settings import AgentsSettings, CommandSettings
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,13 +21,15 @@ class PriceOverride(_Frozen):
     output: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
     cache_read: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
     cache_write: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    call: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
+    """Dollars for each call, whatever its tokens; what an unmetered agent or command needs under a cap."""
     free: bool = False
     """Says on purpose that calls cost nothing; without it at least one price must be above 0."""
 
     @model_validator(mode="after")
     def _says_something(self) -> PriceOverride:
-        if not self.free and not (self.input or self.output):
-            raise ValueError("give input and output in dollars for a million tokens, or free: true")
+        if not self.free and not (self.input or self.output or self.call):
+            raise ValueError("give input and output in dollars for a million tokens, or call in dollars, or free: true")
         return self
 
 
@@ -124,6 +128,9 @@ class BackendSettings(_Frozen):
     compatible: CompatibleSettings = CompatibleSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     scripted: ScriptedSettings = ScriptedSettings()
+    agents: AgentsSettings = AgentsSettings()
+    commands: dict[str, CommandSettings] = Field(default_factory=dict)
+    """Programs by the NAME of `command/NAME`."""
     retry: RetrySettings = RetrySettings()
     prices: PriceSettings = PriceSettings()
     hosts: int = Field(default=0, ge=0)

@@ -109,10 +109,18 @@ class PriceBook:
         overrides: Mapping[str, PriceOverride | Mapping[str, Any]] | None = None,
         *,
         free: frozenset[str] = frozenset(),
+        metered: frozenset[str] = frozenset(),
+        unmetered: frozenset[str] = frozenset(),
     ) -> None:
-        """`free` names further providers whose calls cost nothing. Raises SettingsError for a malformed override."""
+        """`free` names further providers whose calls cost nothing. Raises SettingsError for a malformed override.
+
+        Calls to `metered` providers cost nothing themselves: the traffic they cause is booked call by call. Nothing
+        bounds what a call to an `unmetered` one costs, unless an override sets a price for each call.
+        """
         self._overrides = {name: _override(name, given) for name, given in (overrides or {}).items()}
-        self._free = FREE_PROVIDERS | free
+        self._free = FREE_PROVIDERS | free | unmetered
+        self._metered = metered
+        self._unmetered = unmetered
         self._models: dict[str, ModelInfo] = {}
         self._tables: dict[tuple[str, int], Rates] = {}
 
@@ -126,6 +134,14 @@ class PriceBook:
             return known
         table = {name: given.model_dump(mode="json") for name, given in self._overrides.items()}
         return f"{known}+{content_hash(table)[:8]}"
+
+    def is_unmetered(self, backend: str) -> bool:
+        """Whether nothing bounds what a call to `backend` costs, so that no cap can hold."""
+        return backend.partition("/")[0] in self._unmetered and self._override_of(backend) is None
+
+    def tells_its_cost(self, backend: str) -> bool:
+        """Whether what `backend` says a call cost is booked: the price set for each call is then its worst case."""
+        return backend.partition("/")[0] in self._unmetered and not self.is_unmetered(backend)
 
     def require(self, backend: str) -> None:
         """Raises UnpricedModel unless every call to `backend` can be priced."""
@@ -159,7 +175,9 @@ class PriceBook:
 
     def _rates(self, backend: str, at: datetime, tier: str = "") -> Rates:
         provider, _, model = backend.partition("/")
-        given = self._overrides.get(backend) or self._overrides.get(f"{provider}/*")
+        if provider in self._metered:
+            return FREE
+        given = self._override_of(backend)
         if given is not None:
             return _rates_of_override(given)
         if provider in self._free:
@@ -175,6 +193,9 @@ class PriceBook:
             self._tables[key] = _rates_of_model(price)
         return self._tables[key]
 
+    def _override_of(self, backend: str) -> PriceOverride | None:
+        return self._overrides.get(backend) or self._overrides.get(f"{backend.partition('/')[0]}/*")
+
     def _info(self, backend: str, provider: str, model: str) -> ModelInfo:
         if backend not in self._models:
             from genai_prices.data_snapshot import get_snapshot
@@ -187,11 +208,17 @@ class PriceBook:
         return self._models[backend]
 
 
-def load_prices(settings: PriceSettings, *, free: frozenset[str] = frozenset()) -> PriceBook:
+def load_prices(
+    settings: PriceSettings,
+    *,
+    free: frozenset[str] = frozenset(),
+    metered: frozenset[str] = frozenset(),
+    unmetered: frozenset[str] = frozenset(),
+) -> PriceBook:
     """The price book of the shipped table and the user's overrides, which win. Raises SettingsError."""
     text = resources.files("bessemer.configs").joinpath("prices.yaml").read_text(encoding="utf-8")
     shipped = (yaml.safe_load(text) or {}).get("overrides") or {}
-    return PriceBook({**shipped, **settings.overrides}, free=free)
+    return PriceBook({**shipped, **settings.overrides}, free=free, metered=metered, unmetered=unmetered)
 
 
 def nearest_models(backend: str, most: int = 3) -> tuple[str, ...]:
@@ -227,7 +254,7 @@ def _rates_of_override(given: PriceOverride) -> Rates:
     read = given.input if given.cache_read is None else given.cache_read
     write = given.input if given.cache_write is None else given.cache_write
     output = _rate(given.output)
-    return Rates(_rate(given.input), _rate(read), _rate(write), _rate(write), output, output, Decimal(0))
+    return Rates(_rate(given.input), _rate(read), _rate(write), _rate(write), output, output, given.call * 1_000_000)
 
 
 def _rates_of_model(price: ModelPrice) -> Rates:

@@ -73,7 +73,7 @@ def reserve(work: Work, op: Reserve) -> Reserved | Outcome | Refusal:
     if known is not None:
         return known
     detail, scopes = to_json(op.detail), scopes_text(op.scopes)
-    if refusal := charge_new(work, scopes_in(scopes), op.worst):
+    if refusal := charge_new(work, scopes_in(scopes), op.worst, unmetered=op.unmetered):
         return refusal
     made = _new_attempt(work, op, call, len(tries) + 1, scopes, detail)
     return Reserved(attempt=made.id, state="parked" if op.parked else "reserved", fresh=True)

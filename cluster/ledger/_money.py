@@ -52,8 +52,11 @@ def leave_behind(work: Work, run: RunRec, reason: str, *, parked: bool) -> None:
             move(work, attempt, "released", 0, reason)
 
 
-def charge_new(work: Work, names: tuple[str, ...], worst: int) -> Refusal | None:
-    """Charge `worst` to every scope, or to none and say which cap or name stands in the way."""
+def charge_new(work: Work, names: tuple[str, ...], worst: int, *, unmetered: bool = False) -> Refusal | None:
+    """Charge `worst` to every scope, or to none and say which cap or name stands in the way.
+
+    What is `unmetered` has no worst case, so that any cap refuses it.
+    """
     scopes: list[ScopeRec] = []
     for name in names:
         scope = work.scopes.known.get(name)
@@ -61,6 +64,8 @@ def charge_new(work: Work, names: tuple[str, ...], worst: int) -> Refusal | None
             return refuse(
                 LedgerRefusal, f"scope {name!r} has no account; open the run with it or set its cap first", scope=name
             )
+        if scope.cap is not None and unmetered:
+            return _unmetered(scope)
         if scope.cap is not None and scope.used + worst > scope.cap:
             return _exhausted(scope, worst)
         scopes.append(scope)
@@ -83,6 +88,20 @@ def _exhausted(scope: ScopeRec, worst: int) -> Refusal:
         scope=scope.name,
         left=left,
         needed=worst,
+        in_doubt=scope.in_doubt,
+        cap=cap,
+    )
+
+
+def _unmetered(scope: ScopeRec) -> Refusal:
+    cap = scope.cap or 0
+    return refuse(
+        BudgetExhausted,
+        f"the budget {scope.name} of {format_usd(cap)} cannot hold an unmetered call: nothing bounds what it costs; set "
+        f"a price for each call under backends: prices: overrides: (call: USD), or lift the cap",
+        scope=scope.name,
+        left=max(cap - scope.used, 0),
+        needed=0,
         in_doubt=scope.in_doubt,
         cap=cap,
     )

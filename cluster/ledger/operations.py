@@ -82,6 +82,8 @@ class Reserve(_Message):
     answer_within: Seconds = 900.0
     """Longest time in seconds an answer may take after sending; `sweep` waits for it."""
     parked: bool = False
+    unmetered: bool = False
+    """Nothing bounds what the call may cost: refused where any of its scopes has a cap."""
     detail: dict[str, Json] = Field(default_factory=dict)
     """What the call is: backend, persona, purpose. Kept for people; decides nothing."""
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from bessemer.cluster.errors import SandboxUnavailable, WorkspaceError
 from bessemer.cluster.sandbox._cgroup import control_group
@@ -31,6 +31,7 @@ class _Means(NamedTuple):
     private: str
     reader: int
     writer: int
+    stdin: bytes
 
 
 class _Started(NamedTuple):
@@ -42,8 +43,12 @@ class _Started(NamedTuple):
     """Where bubblewrap writes its own account; -1 where no door does."""
 
 
-async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | None = None) -> SandboxResult:
+async def run(
+    command: Sequence[str] | str, policy: SandboxPolicy, door: Door | None = None, *, stdin: bytes = b""
+) -> SandboxResult:
     """Run a command (words, or a shell line) to its end or its limits. Cancelling the call ends everything it started.
+
+    `stdin` is all it finds on its standard input.
 
     Raises SandboxUnavailable where no door works and WorkspaceError where the workspace is no folder.
     """
@@ -53,7 +58,7 @@ async def run(command: Sequence[str] | str, policy: SandboxPolicy, door: Door | 
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     began = time.monotonic()
     with control_group(policy) as join, _private_folder(chosen) as private, _status_pipe(chosen) as pipe:
-        started = await _start_whole(chosen, policy, words, _Means(join, private, *pipe))
+        started = await _start_whole(chosen, policy, words, _Means(join, private, *pipe, stdin))
         readers = [
             asyncio.create_task(drain(started.process.stdout, started.out)),
             asyncio.create_task(drain(started.process.stderr, started.err)),
@@ -105,7 +110,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _start(door: Door, policy: SandboxPolicy, words: list[str], means: _Means) -> _Started:
-    join, private, reader, writer = means
+    join, private, reader, writer, stdin = means
     mark = secrets.token_hex(16)
     marked = policy.model_copy(update={"env": {**policy.env, MARK: mark}})
     line = await asyncio.to_thread(door.command, marked, words, private, writer if writer >= 0 else None)
@@ -114,11 +119,13 @@ async def _start(door: Door, policy: SandboxPolicy, words: list[str], means: _Me
         from bessemer.cluster.sandbox._view import environment
 
         variables = {**environment(marked), "HOME": private, "TMPDIR": private}
+    given: IO[bytes] | None = None
     try:
+        given = await asyncio.to_thread(_file_of, stdin) if stdin else None
         process = await asyncio.create_subprocess_exec(
             *join,
             *line,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=given if given is not None else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -129,11 +136,22 @@ async def _start(door: Door, policy: SandboxPolicy, words: list[str], means: _Me
     except OSError as error:
         raise SandboxUnavailable(f"the sandbox {door.name} does not start: {error.strerror or error}") from None
     finally:
+        if given is not None:
+            given.close()
         if writer >= 0:
             os.close(writer)
     limit = policy.output_bytes
     family = Family(process.pid, mark, namespaced=door.namespaced)
     return _Started(process, family, Tail(limit, FLOOD_FACTOR), Tail(limit, FLOOD_FACTOR), reader)
+
+
+def _file_of(data: bytes) -> IO[bytes]:
+    """An open file without a name that holds `data`: nobody has to feed it, and a command that reads nothing loses
+    nothing."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by whoever starts the command)
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 async def _watch(started: _Started, policy: SandboxPolicy, began: float) -> KilledReason:
