@@ -176,24 +176,30 @@ def config_files(cwd: Path | None = None) -> tuple[Path, ...]:
 
 
 def load_settings(
-    flags: Mapping[str, Any] | None = None, files: Sequence[Path] = (), cwd: Path | None = None
+    flags: Mapping[str, Any] | None = None,
+    files: Sequence[Path] = (),
+    cwd: Path | None = None,
+    *,
+    layered: bool = True,
 ) -> Settings:
     """Resolve the settings of a folder, and take up the keys of its `.env` (see `load_keys`).
 
-    `flags` is nested like the settings; None in it means not given. `files` are those named with `-c`. Raises
-    SettingsError in one line: the file or variable, the key, the value and the remedy.
+    `flags` is nested like the settings; None in it means not given. `files` are those named with `-c`; without
+    `layered` they are read alone, without the project's and the user's file and the environment. Raises SettingsError
+    in one line: the file or variable, the key, the value and the remedy.
     """
     folder = (cwd or Path.cwd()).absolute()
     load_keys(folder)
     layers = Layers()
     for path in config_files(folder):
-        if path.exists():
+        if layered and path.exists():
             layers.add(file_layer(path, Settings))
     for path in files:
         if not path.expanduser().is_file():
             raise SettingsError(f"-c {path}: no such file; give a YAML file with settings")
         layers.add(file_layer(path.expanduser(), Settings))
-    layers.add(environment_layer(Settings))
+    if layered:
+        layers.add(environment_layer(Settings))
     layers.add_flags(flags or {})
     try:
         found = Settings.model_validate(layers.values)

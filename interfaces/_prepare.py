@@ -32,6 +32,7 @@ from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
+from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
 
 EMBEDDED = "embedded/qwen2.5-coder-1.5b"
@@ -75,7 +76,7 @@ class Prepared:
 
     spec: RunSpec
     home: Home
-    plan: RefinePlan
+    plan: RefinePlan | CheckPlan
     notices: tuple[str, ...]
     budget: MicroDollars | None
 
@@ -142,6 +143,14 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
     return assemble("evaluate", plan, settings, request.cost_budget or settings.budget.run, notices)
 
 
+def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: Settings) -> Prepared:
+    """Resolve a check of backends. Raises UsageError for none, for one named twice, and what `usable` raises."""
+    backends = tuple(usable(name, settings) for name in names)
+    if twice := [name for name in backends if backends.count(name) > 1]:
+        raise UsageError(f"{twice[0]} is named {backends.count(twice[0])} times; name each backend once")
+    return assemble("check", CheckPlan(backends=backends), settings, budget or settings.budget.run, ())
+
+
 def assemble(
     pipeline: str, plan: Any, settings: Settings, budget: MicroDollars | None, notices: Sequence[str]
 ) -> Prepared:
@@ -203,6 +212,9 @@ def choose_build_backend(request: Request, settings: Settings, notices: list[str
 def choose_eval_backend(request: Request, settings: Settings, build: str, notices: list[str]) -> str:
     """The model that judges: the flag's, the settings', the builder's where it may judge; empty for the probes."""
     named = list(request.eval_backends) or list(settings.eval.backends)
+    if len(named) > 1 and not request.eval_backends:
+        notices.append(f"judging with {named[0]}, the first of eval.backends: {len(named)} together are a consensus")
+        named = named[:1]
     if len(named) > 1:
         raise UsageError(
             f"--eval-backends has {len(named)} backends ({' '.join(named)}); one evaluation backend is possible so far"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors.crew import RunCrew
+from bessemer.cluster.errors import BudgetExhausted
 from bessemer.cluster.ledger.operations import RunStatus
 from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run
@@ -88,8 +90,21 @@ class Outcome(BaseModel):
         )
 
 
+T = TypeVar("T")
 P = TypeVar("P", bound=Plan)
 O = TypeVar("O", bound=Outcome)  # noqa: E741
+
+
+async def side_by_side(work: Iterable[Awaitable[T]]) -> tuple[list[T], bool]:
+    """Do all of it at once: the results there are, in order, and whether a cap refused some of it.
+
+    Raises the first error that is none of a cap, once everything has ended.
+    """
+    done = await asyncio.gather(*work, return_exceptions=True)
+    broke = [result for result in done if isinstance(result, BaseException)]
+    if others := [error for error in broke if not isinstance(error, BudgetExhausted)]:
+        raise others[0]
+    return [result for result in done if not isinstance(result, BaseException)], bool(broke)
 
 
 class Pipeline(NamedTuple, Generic[P, O]):

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.actors.crew import RunCrew
 from bessemer.actors.repair import call_repairing
-from bessemer.cluster.errors import BudgetExhausted
 from bessemer.cluster.records import ScoreRecord
 from bessemer.cluster.run import Run, Step
-from bessemer.pipelines._base import Ending, Outcome, Pipeline, Plan
+from bessemer.pipelines._base import Ending, Outcome, Pipeline, Plan, side_by_side
 
 
 class Item(BaseModel):
@@ -73,14 +72,12 @@ async def score(run: Run, crew: RunCrew, plan: ScorePlan) -> ScoreOutcome:
         async with slots:
             return await run.step(f"item/{item.id}", lambda step: _score(step, crew, plan, item), result=Scored)
 
-    done = await asyncio.gather(*(one(item) for item in plan.items), return_exceptions=True)
-    broke = [result for result in done if isinstance(result, BaseException)]
-    if others := [error for error in broke if not isinstance(error, BudgetExhausted)]:
-        raise others[0]
-    scored = tuple(result for result in done if isinstance(result, Scored))
-    ending: Ending = "budget" if broke else "passed" if all(one.score is not None for one in scored) else "not_judged"
+    scored, refused = await side_by_side(one(item) for item in plan.items)
+    ending: Ending = "budget" if refused else "passed" if all(one.score is not None for one in scored) else "not_judged"
     spent = await crew.spending()
-    return ScoreOutcome(run=run.id, ending=ending, scored=scored, seconds=round(run.worked(), 1), **spent.model_dump())
+    return ScoreOutcome(
+        run=run.id, ending=ending, scored=tuple(scored), seconds=round(run.worked(), 1), **spent.model_dump()
+    )
 
 
 async def _score(step: Step, crew: RunCrew, plan: ScorePlan, item: Item) -> Scored:

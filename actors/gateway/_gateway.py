@@ -14,8 +14,6 @@ nowhere else, and settled by the usage in its answer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
 import shutil
 import tempfile

@@ -8,6 +8,7 @@ from bessemer.cluster.workspace._checksum import user_checkout_hash
 from bessemer.cluster.workspace._export import export_branch, export_patch, export_to
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._repository import Repository
+from bessemer.cluster.workspace._size import size_of_work
 from bessemer.cluster.workspace._types import (
     Applied,
     Commit,
@@ -37,6 +38,7 @@ __all__ = [
     "export_to",
     "read_intake",
     "recover",
+    "size_of_work",
     "take_in",
     "user_checkout_hash",
 ]

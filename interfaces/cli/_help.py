@@ -27,6 +27,8 @@ class Entry(NamedTuple):
     attribute: str
     """A `typer.Typer` for a noun, a function for a verb."""
     help: str
+    passes_on: bool = False
+    """Whether its arguments are another command with flags of its own."""
 
 
 _SHAPES = {
@@ -86,7 +88,8 @@ class Command(TyperCommand):
     """A verb. Options that take several values take them side by side too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "rich_markup_mode": None, "context_settings": dict(CONTEXT)})
+        context = {**CONTEXT, **(kwargs.get("context_settings") or {})}
+        super().__init__(*args, **{**kwargs, "rich_markup_mode": None, "context_settings": context})
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         several = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
@@ -148,7 +151,9 @@ def build(name: str, entry: Entry) -> Any:
         group.name = name
         return group
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(found)
+    # A command of commands takes the words after its first as they are.
+    words = {"ignore_unknown_options": True, "allow_interspersed_args": False} if entry.passes_on else {}
+    app.command(name, cls=Command, context_settings=words)(found)
     return typer.main.get_command(app)
 
 

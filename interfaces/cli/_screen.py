@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bessemer.interfaces._prepare import Prepared
+    from bessemer.pipelines.check import CheckOutcome
+    from bessemer.pipelines.estimate import Estimate
+
+_ESTIMATES = ("steps", "tokens each", "expected", "p90", "at most")
 
 
 def _console() -> Console:
@@ -32,8 +36,8 @@ def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Any:
     return table
 
 
-def plan(prepared: Prepared, worst: dict[str, int]) -> None:
-    """What would run, and what one call may cost."""
+def plan(prepared: Prepared) -> None:
+    """What would run."""
     console, facts = _console(), prepared.plan.model_dump(mode="json", exclude_none=True)
     table = _table("setting", "value")
     for name, value in facts.items():
@@ -41,10 +45,35 @@ def plan(prepared: Prepared, worst: dict[str, int]) -> None:
             table.add_row(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
     for criterion in (facts.get("criteria") or {}).get("criteria", []):
         table.add_row(f"criterion {criterion['id']}", criterion["text"])
-    for backend, cost in worst.items():
-        table.add_row("one call at most", f"{backend}: {format_usd(cost)}")
     table.add_row("cap", format_usd(prepared.budget) if prepared.budget is not None else "none")
     console.print(table)
+
+
+def estimate(found: Estimate) -> None:
+    """What a run may cost and take, step by step and in all."""
+    console = _console()
+    table = _table("step", "steps", "tokens each", "expected", "p90", "at most", numbers=_ESTIMATES)
+    for step in found.steps:
+        number = f"{step.steps:g}" if step.steps == step.most_steps else f"{step.steps:g} to {step.most_steps}"
+        tokens = f"{step.tokens[0]}+{step.tokens[1]}{'' if step.source == 'history' else ' ?'}"
+        costs = (format_usd(step.cost), format_usd(step.cost_p90), format_usd(step.worst))
+        table.add_row(step.purpose, number, tokens, *costs)
+    if found.steps:
+        console.print(table)
+    for backend in dict.fromkeys(step.backend for step in found.steps):
+        console.print(f"{', '.join(one.purpose for one in found.steps if one.backend == backend)}: {backend}")
+    if any(step.source == "guess" for step in found.steps):
+        console.print("?: guessed, because the lake has too few steps of that kind and model", markup=False)
+    bound = "the cap" if found.cap is not None and found.worst == found.cap else "no cap is set: --cost-budget USD"
+    console.print(
+        f"expected {format_usd(found.cost)} (9 of 10 under {format_usd(found.cost_p90)}), "
+        f"at most {format_usd(found.worst)}{f' ({bound})' if found.worst else ''}; about {_time(found.seconds)}",
+        markup=False,
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def last(outcome: Outcome) -> None:
@@ -53,6 +82,16 @@ def last(outcome: Outcome) -> None:
         _refined(outcome)
     elif isinstance(outcome, EvaluateOutcome):
         _evaluated(outcome)
+
+
+def checked(outcome: CheckOutcome) -> None:
+    """What each backend answered to a tiny call."""
+    console, table = _console(), _table("backend", "answered", "seconds", "tokens", numbers=("seconds", "tokens"))
+    for one in outcome.checked:
+        said = f"{one.text} ({one.model})" if one.answered else f"{one.failure}: {one.message}"
+        table.add_row(one.backend, said, f"{one.seconds:.1f}", f"{one.input_tokens}+{one.output_tokens}")
+    console.print(table)
+    console.print(f"cost: {format_usd(outcome.cost)}", markup=False)
 
 
 def _refined(outcome: RefineOutcome) -> None:

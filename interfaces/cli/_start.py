@@ -13,19 +13,19 @@ from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import BessemerError, UsageError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.identity import this_process
+from bessemer.cluster.lake import Lake
 from bessemer.cluster.money import MicroDollars, parse_usd
 from bessemer.cluster.settings import Settings, load_settings, parse_duration
+from bessemer.cluster.workspace import size_of_work
 from bessemer.interfaces._driver import Driver
 from bessemer.interfaces._prepare import Prepared
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
 from bessemer.interfaces.cli._watch import follow
+from bessemer.pipelines.estimate import Estimate, estimate
 from bessemer.pipelines.evaluate import EvaluateOutcome
-from bessemer.pipelines.refine import RefineOutcome
-
-REQUEST_BYTES = 60_000
-"""Size of the request that `--dry-run` prices: a few files and the evidence about them."""
+from bessemer.pipelines.refine import RefineOutcome, RefinePlan
 
 
 def settings_for(files: list[Path] | None, no_sandbox: bool) -> Settings:
@@ -43,20 +43,29 @@ def seconds(text: str | None, flag: str) -> float | None:
 
 
 def show_plan(prepared: Prepared, settings: Settings, as_json: bool) -> None:
-    """Print what would run and what it may cost; starts nothing."""
-    plan = prepared.plan
-    prices = book_of(settings.backends)
-    backends = sorted({name for name in (getattr(plan, "build_backend", ""), plan.eval_backend) if name})
-    worst: dict[str, int] = {name: prices.worst_case(name, REQUEST_BYTES, plan.max_output_tokens) for name in backends}
-    record = {
-        "plan": plan.model_dump(mode="json"),
-        "budget_micro_usd": prepared.budget,
-        "worst_case_of_one_call_micro_usd": worst,
-    }
+    """Print what would run, and what it may cost and take; starts nothing."""
+    found = estimate_of(prepared, settings)
     if as_json:
-        print(json.dumps(record))
-    else:
-        _screen.plan(prepared, worst)
+        plan = prepared.plan.model_dump(mode="json")
+        print(
+            json.dumps({"plan": plan, "budget_micro_usd": prepared.budget, "estimate": found.model_dump(mode="json")})
+        )
+        return
+    _screen.plan(prepared)
+    _screen.estimate(found)
+
+
+def estimate_of(prepared: Prepared, settings: Settings) -> Estimate:
+    """What a prepared run may cost and take."""
+    plan = prepared.plan
+    source = Path(plan.source, plan.focus) if isinstance(plan, RefinePlan) else None
+    return estimate(
+        plan,
+        book_of(settings.backends),
+        Lake(prepared.home.lake_url),
+        deliverable_bytes=size_of_work(source) if source else 0,
+        cap=prepared.budget,
+    )
 
 
 def start_detached(prepared: Prepared, settings: Settings, address: str) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from bessemer.interfaces._backends import BackendRow
+
 app = typer.Typer(help="See which models can be reached, and what they cost.")
+
+NUMBERS = ("$/M in", "$/M out", "context")
 
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
@@ -17,58 +22,89 @@ Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        list_backends(config=None, as_json=False)
+        list_backends(as_json=False)
 
 
 @app.command("list")
-def list_backends(config: Config = None, as_json: Json = False) -> None:
-    """List the short names, the models behind them, and whether each can be used here."""
-    from bessemer.actors.backends import short_names
-    from bessemer.cluster.settings import load_settings
-
-    settings = load_settings(files=config or [])
-    rows = [_row(name, model, settings) for name, model in short_names(settings.backends).items()]
-    _print(rows, as_json)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A short name or provider/model.")],
+def list_backends(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these; any provider/model.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Show one model: its full name, whether it can be used, what it can do. Nothing is called."""
-    from bessemer.actors.backends import capabilities, resolve_name, short_names
+    """List models: whether each can be used here, its prices for a million tokens, its context, what it can do."""
     from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces._backends import backend_row, backend_rows
 
     settings = load_settings(files=config or [])
-    full = resolve_name(name, short_names(settings.backends))
-    row = {**_row(name, full, settings), **capabilities(full, settings.backends)._asdict()}
-    _print([row], as_json)
-
-
-def _row(name: str, model: str, settings: Any) -> dict[str, Any]:
-    from bessemer.actors.backends import check_keys
-    from bessemer.cluster.errors import BessemerError
-    from bessemer.cluster.prices import load_prices
-
-    free = frozenset({"openai-compatible"}) if settings.backends.compatible.free else frozenset[str]()
-    row: dict[str, Any] = {"name": name, "model": model, "usable": True, "why": ""}
-    try:
-        check_keys(model, settings.backends)
-        load_prices(settings.prices, free=free).require(model)
-    except BessemerError as error:
-        row |= {"usable": False, "why": error.message}
-    return row
-
-
-def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+    rows = [backend_row(name, settings) for name in names] if names else backend_rows(settings)
     if as_json:
         for row in rows:
-            print(json.dumps(row))
+            print(row.model_dump_json())
         return
-    width = max((len(str(row["name"])) for row in rows), default=0)
+    _table(rows)
+
+
+@app.command()
+def check(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Short names or provider/model.")],
+    cost_budget: Annotated[str | None, typer.Option(metavar="USD", help="Most dollars to spend.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it may cost.")] = False,
+    address: Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make one tiny real call to each, after saying what it costs."""
+    import asyncio
+
+    from bessemer.cluster.money import format_usd
+    from bessemer.interfaces._prepare import prepare_check
+    from bessemer.interfaces.cli import _screen, _start
+    from bessemer.interfaces.cli._frame import say
+    from bessemer.pipelines.check import CheckOutcome
+
+    settings = _start.settings_for(config, False)
+    prepared = prepare_check(names, _start.dollars(cost_budget, "--cost-budget"), settings)
+    if dry_run:
+        _start.show_plan(prepared, settings, as_json)
+        return
+    found = _start.estimate_of(prepared, settings)
+    say(f"{len(names)} calls: expected {format_usd(found.cost)}, at most {format_usd(found.worst)}")
+    ended = CheckOutcome.model_validate(asyncio.run(_start.run_to_end(prepared, settings, address, as_json)))
+    if as_json:
+        print(json.dumps({"event": "done", "exit_code": ended.exit_code, **ended.model_dump(mode="json")}))
+    else:
+        _screen.checked(ended)
+    raise typer.Exit(ended.exit_code)
+
+
+def _table(rows: list[BackendRow]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in ("backend", "key", "$/M in", "$/M out", "context", "can"):
+        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column == "backend")
     for row in rows:
-        able = [word for word in ("tools", "may_judge", "structured", "images") if row.get(word)]
-        told = "ready" if row["usable"] else row["why"]
-        print(f"{row['name']:<{width}}  {row['model']:<40}  {told}" + (f"  ({', '.join(able)})" if able else ""))
+        abilities = {
+            "images": row.images,
+            "batch": row.batch,
+            "no judging": not row.may_judge,
+            "no tools": not row.tools,
+        }
+        name = row.name if row.name == row.model else f"{row.name}\n  {row.model}"
+        table.add_row(
+            name,
+            {True: "set", False: "missing", None: "none needed"}[row.key_present],
+            row.input_price or "?",
+            row.output_price or "?",
+            f"{row.context // 1000}k" if row.context else "?",
+            ", ".join(word for word, there in abilities.items() if there),
+        )
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for row in rows:
+        if row.why:
+            console.print(f"{row.name}: {row.why}", soft_wrap=True)

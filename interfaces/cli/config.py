@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bessemer.interfaces.cli._frame import say
 
-app = typer.Typer(help="See the settings that hold here.")
+if TYPE_CHECKING:
+    from bessemer.interfaces._configurations import Configuration
+
+app = typer.Typer(help="See, choose and check configurations.")
 
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
@@ -45,6 +48,67 @@ def path(as_json: Json = False) -> None:
             print(f"{file}{'' if file.is_file() else '  (not there)'}")
 
 
+@app.command("list")
+def list_configurations(as_json: Json = False) -> None:
+    """List the configurations: the project's, yours, and those recently given with -c."""
+    from bessemer.interfaces._configurations import configurations
+
+    found = configurations()
+    for number, one in enumerate(found, start=1):
+        if as_json:
+            print(one.model_dump_json())
+            continue
+        words = _words(one) if one.exists else "not there"
+        print(f"{number}  {one.place:<8} {one.path}\n     {words}")
+        if one.problem:
+            print(f"     {one.problem}")
+
+
+@app.command()
+def use(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="user, a number of `config list`, or a path.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the project's; a copy is kept.")] = False,
+) -> None:
+    """Make a configuration this project's own: it is copied to .bessemer/config.yaml."""
+    import yaml
+
+    from bessemer.cluster.errors import UsageError
+    from bessemer.cluster.settings import config_files
+    from bessemer.interfaces import _configurations as configurations
+
+    source, (_, project) = configurations.find(name), config_files()
+    if source.resolve() == project.resolve():
+        raise UsageError(f"{source} is this project's configuration already")
+    configurations.load_alone(source)
+    configurations.write(project, yaml.safe_load(source.read_text()) or {}, force=force)
+    say(f"{project} is now a copy of {source}")
+
+
+@app.command()
+def validate(
+    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: what holds here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a configuration: its form, and that every model it names has a key, a price and an address."""
+    from bessemer.cluster.errors import UsageError
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces import _configurations as configurations
+
+    if path is not None and not path.is_file():
+        raise UsageError(f"{path}: no such file; give a YAML file with settings")
+    settings = load_settings() if path is None else configurations.load_alone(path)
+    problems = configurations.problems_of(settings)
+    named = str(path) if path else configurations.in_use(())
+    if as_json:
+        print(json.dumps({"configuration": named, "valid": not problems, "problems": problems}))
+    else:
+        for problem in problems:
+            print(problem)
+    if not problems:
+        say(f"{named}: valid")
+    raise typer.Exit(2 if problems else 0)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a settings file, for editors."""
@@ -52,6 +116,11 @@ def schema() -> None:
 
     print(json.dumps(settings_schema(), indent=2, ensure_ascii=False))
     say("in an editor: # yaml-language-server: $schema=PATH on the first line of the settings file")
+
+
+def _words(one: Configuration) -> str:
+    build, judges = one.build_backend or "(chosen by key)", " ".join(one.eval_backends) or "(chosen by key)"
+    return f"builds with {build}, judges with {judges}, cap {'$' + one.cap if one.cap else 'none'}"
 
 
 def _without_passwords(value: Any) -> Any:

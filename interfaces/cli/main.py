@@ -15,6 +15,10 @@ from bessemer.interfaces.cli._help import Entry, LazyGroup
 ENTRIES = {
     "refine": Entry("refine", "refine", "Refine work round by round until it converges."),
     "evaluate": Entry("refine", "evaluate", "Judge work once: verdict, critique and tasks."),
+    "estimate": Entry(
+        "refine", "estimate", "Say what a run may cost and take, before a cent is spent.", passes_on=True
+    ),
+    "init": Entry("init", "init", "Find the keys that are there and write .bessemer/config.yaml."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to mend."),
     "run": Entry("run", "app", "List, show, resume, cancel, fork, export and delete runs."),
     "lake": Entry("lake", "app", "Query and export what was recorded."),
@@ -22,12 +26,12 @@ ENTRIES = {
     "backend": Entry("backend", "app", "See which models can be reached, and what they cost."),
     "budget": Entry("budget", "app", "Show budgets and what is in doubt."),
     "ledger": Entry("budget", "ledger_app", "Keep the ledger small."),
-    "config": Entry("config", "app", "See the settings that hold here."),
+    "config": Entry("config", "app", "See, choose and check configurations."),
 }
 SECTIONS = (
-    ("Work", ("refine", "evaluate")),
+    ("Work", ("refine", "evaluate", "estimate")),
     ("Look", ("run", "lake", "budget", "backend")),
-    ("Keep", ("cluster", "ledger", "config", "doctor")),
+    ("Keep", ("init", "config", "cluster", "ledger", "doctor")),
 )
 EPILOG = """Every command takes --json: records on stdout, people's text on stderr.
 

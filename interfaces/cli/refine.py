@@ -119,7 +119,7 @@ def refine(
     if detach and apply:
         raise UsageError("--apply needs somebody who waits for the end; leave out --detach, or export the result later")
     prepared = prepare_refine(request, settings)
-    _go(prepared, settings, address=address, detach=detach, dry_run=dry_run, apply=apply, as_json=as_json)
+    _go(prepared, settings, config, address=address, detach=detach, dry_run=dry_run, apply=apply, as_json=as_json)
 
 
 def evaluate(
@@ -134,6 +134,9 @@ def evaluate(
     time_budget: TimeBudget = None,
     python: Python = None,
     config: Config = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to the model and the cost without being asked.")
+    ] = False,
     address: Address = "",
     no_sandbox: NoSandbox = False,
     dry_run: DryRun = False,
@@ -142,6 +145,7 @@ def evaluate(
     """Judge work once: verdict, critique and tasks. Nothing is built."""
     from bessemer.interfaces._prepare import Request, prepare_evaluate
     from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._consent import agree
 
     settings = _start.settings_for(config, no_sandbox)
     request = Request(
@@ -157,12 +161,15 @@ def evaluate(
         python=python,
     )
     prepared = prepare_evaluate(request, settings)
-    _go(prepared, settings, address=address, dry_run=dry_run, as_json=as_json)
+    if not dry_run:
+        agree(prepared, settings, config or [], said=bool(yes or config or eval_backends or settings.eval.backends))
+    _go(prepared, settings, config, address=address, dry_run=dry_run, as_json=as_json)
 
 
 def _go(
     prepared: Prepared,
     settings: Settings,
+    config: list[Path] | None,
     *,
     address: str = "",
     detach: bool = False,
@@ -170,13 +177,17 @@ def _go(
     apply: bool = False,
     as_json: bool = False,
 ) -> None:
+    from bessemer.interfaces import _configurations as configurations
     from bessemer.interfaces.cli import _start
 
+    print(f"configuration: {configurations.in_use(config or [])}", file=sys.stderr)
     for notice in prepared.notices:
         print(notice, file=sys.stderr)
     if dry_run:
         _start.show_plan(prepared, settings, as_json)
         return
+    if config:
+        configurations.remember(config)
     if as_json:
         print(json.dumps({"event": "launch", "run": prepared.spec.run, "pipeline": prepared.spec.pipeline}), flush=True)
     if detach:
@@ -184,3 +195,19 @@ def _go(
         return
     outcome: dict[str, Any] = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
     raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json, apply=apply))
+
+
+def estimate(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="COMMAND…", help='A command as you would type it: refine "TASK" --builders 3.'),
+    ],
+) -> None:
+    """Say what a run may cost and take, before a cent is spent. The same as the command with --dry-run."""
+    from bessemer.cluster.errors import UsageError
+    from bessemer.interfaces.cli import _frame
+    from bessemer.interfaces.cli.main import command
+
+    if words[0] not in ("refine", "evaluate", "backend"):
+        raise UsageError(f"{words[0]!r} cannot be estimated; give refine, evaluate or backend check, and its flags")
+    raise typer.Exit(_frame.run([*words, "--dry-run"], command()))

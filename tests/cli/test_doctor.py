@@ -128,11 +128,11 @@ def test_config_show_prints_a_settings_file_that_is_accepted(no_keys: Path, caps
     assert capsys.readouterr().out == shown
 
 
-def test_backend_show_names_the_model_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _frame.run(["backend", "show", "gemini", "--json"], command()) == 0
+def test_a_backend_says_its_model_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _frame.run(["backend", "list", "gemini", "--json"], command()) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["model"].startswith("google/")
     assert not record["usable"]
     assert "GEMINI_API_KEY" in record["why"]
-    assert _frame.run(["backend", "show", "gmini"], command()) == 2
+    assert _frame.run(["backend", "list", "gmini"], command()) == 2
     assert "did you mean gemini?" in capsys.readouterr().err

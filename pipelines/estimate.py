@@ -1,0 +1,220 @@
+"""Estimate: what a run may cost and how long it may take, before a cent is spent.
+
+A run is a number of steps of each kind. What one step takes comes from the lake where it has history (median and 90th
+percentile), else from `configs/estimates.yaml`. The worst case multiplies every limit of the method; a cap bounds it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from importlib import resources
+from typing import Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from bessemer.actors.backends.base import Usage
+from bessemer.cluster.errors import LakeError
+from bessemer.cluster.lake import Lake
+from bessemer.cluster.prices import PriceBook
+from bessemer.pipelines._base import Plan
+from bessemer.pipelines.check import CheckPlan
+from bessemer.pipelines.refine import RefinePlan
+
+INLINE_BYTES = 120_000
+"""Most of a deliverable that stands in one prompt; the rest is read with tools."""
+PROMPT_BYTES = 20_000
+BYTES_A_TOKEN = 4
+TOKENS_A_SECOND = 60.0
+SECONDS_TO_START = 1.5
+"""Without history: how long a model takes until it writes, and how fast it writes then."""
+ENOUGH_STEPS = 5
+"""Steps of a kind and backend in the lake from which their measurements are used."""
+TASKS_A_ROUND, MOST_TASKS_A_ROUND = 3, 24
+GUARDS_A_ROUND = 3
+ROUNDS_EXPECTED = 2
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Guess(_Frozen):
+    """One row of `configs/estimates.yaml`."""
+
+    calls: float
+    input: float
+    output: float
+    deliverable: float
+    most_calls: int
+    grows_by: int
+
+
+class StepEstimate(_Frozen):
+    """The steps of one kind in a run. Costs are micro-dollars, times seconds."""
+
+    purpose: str
+    backend: str
+    steps: float
+    """Expected number."""
+    most_steps: int
+    source: Literal["history", "guess"]
+    measured_steps: int = 0
+    """Steps in the lake that the measurement rests on."""
+    tokens: tuple[int, int]
+    """Input and output of one step, median."""
+    cost: int
+    """Of all expected steps, at the median."""
+    cost_p90: int
+    worst: int
+    """Of the most steps there can be, each at its worst case."""
+    seconds: float
+    """Of all expected steps, those beside each other counted once."""
+
+
+class Estimate(_Frozen):
+    """What a run may cost and take."""
+
+    steps: tuple[StepEstimate, ...]
+    cost: int
+    cost_p90: int
+    worst: int
+    cap: int | None
+    """The run's cap, which bounds the worst case whatever it is."""
+    seconds: float
+    deliverable_bytes: int
+
+
+class _Kind(NamedTuple):
+    purpose: str
+    backend: str
+    steps: float
+    most_steps: int
+    beside: int
+    """How many of them run side by side."""
+    max_output: int
+
+
+class _Measured(NamedTuple):
+    """One step of a kind, as the lake knows it: median and 90th percentile."""
+
+    steps: int
+    calls: float
+    input: float
+    output: float
+    seconds: float
+    input_p90: float
+    output_p90: float
+
+
+def estimate(plan: Plan, prices: PriceBook, lake: Lake, *, deliverable_bytes: int, cap: int | None) -> Estimate:
+    """What a run of `plan` may cost and take. `deliverable_bytes` is the size of the text that is judged."""
+    history = _history(lake)
+    steps = tuple(_step(kind, prices, history, deliverable_bytes) for kind in _kinds(plan))
+    worst = sum(step.worst for step in steps)
+    return Estimate(
+        steps=steps,
+        cost=sum(step.cost for step in steps),
+        cost_p90=sum(step.cost_p90 for step in steps),
+        worst=worst if cap is None else min(worst, cap),
+        cap=cap,
+        seconds=round(sum(step.seconds for step in steps), 1),
+        deliverable_bytes=deliverable_bytes,
+    )
+
+
+def _kinds(plan: Plan) -> list[_Kind]:
+    if isinstance(plan, CheckPlan):
+        return [_Kind("check", backend, 1, 1, len(plan.backends), plan.max_output_tokens) for backend in plan.backends]
+    if not isinstance(plan, RefinePlan):
+        raise TypeError(f"no estimate is known for a {type(plan).__name__}")
+    rounds, most_rounds = min(ROUNDS_EXPECTED, plan.max_rounds), plan.max_rounds
+    kinds = []
+    if plan.build_backend:
+        tries = plan.candidates if not plan.works_off_findings else 1
+        most = most_rounds * MOST_TASKS_A_ROUND * plan.candidates
+        expected = rounds * TASKS_A_ROUND * tries
+        kinds.append(_Kind("build", plan.build_backend, expected, most, plan.builders, plan.max_output_tokens))
+    if plan.eval_backend:
+        judging = 8192
+        if plan.criteria is None:
+            kinds.append(_Kind("criteria", plan.eval_backend, 1, 1, 1, judging))
+        kinds.append(_Kind("evaluate", plan.eval_backend, rounds, most_rounds, 1, judging))
+        if plan.build_backend:
+            kinds.append(_Kind("trace", plan.eval_backend, rounds, most_rounds, rounds, judging))
+            guards = (most_rounds - 1) * GUARDS_A_ROUND
+            kinds.append(_Kind("compare", plan.eval_backend, rounds - 1, guards, 1, judging))
+    return [kind for kind in kinds if kind.most_steps]
+
+
+def _step(kind: _Kind, prices: PriceBook, history: Mapping[tuple[str, str], _Measured], size: int) -> StepEstimate:
+    guess = _guesses()[kind.purpose]
+    known = history.get((kind.purpose, kind.backend))
+    found = known if known is not None and known.steps >= ENOUGH_STEPS else _guessed(guess, size)
+    one = _cost(prices, kind.backend, found.calls, found.input, found.output)
+    one_p90 = _cost(prices, kind.backend, found.calls, found.input_p90, found.output_p90)
+    return StepEstimate(
+        purpose=kind.purpose,
+        backend=kind.backend,
+        steps=kind.steps,
+        most_steps=kind.most_steps,
+        source="history" if found is known else "guess",
+        measured_steps=found.steps,
+        tokens=(round(found.input), round(found.output)),
+        cost=math.ceil(one * kind.steps),
+        cost_p90=math.ceil(one_p90 * kind.steps),
+        worst=_worst(kind, guess, prices, size) * kind.most_steps,
+        seconds=round(found.seconds * math.ceil(kind.steps / max(kind.beside, 1)), 1),
+    )
+
+
+def _guessed(guess: Guess, size: int) -> _Measured:
+    deliverable = min(size, INLINE_BYTES) / BYTES_A_TOKEN
+    tokens_in = guess.calls * (guess.input + guess.deliverable * deliverable)
+    tokens_out = guess.calls * guess.output
+    seconds = guess.calls * SECONDS_TO_START + tokens_out / TOKENS_A_SECOND
+    return _Measured(0, guess.calls, tokens_in, tokens_out, seconds, 2 * tokens_in, 2 * tokens_out)
+
+
+def _cost(prices: PriceBook, backend: str, calls: float, tokens_in: float, tokens_out: float) -> float:
+    """Micro-dollars of one step; priced call by call, because a long prompt has another price."""
+    calls = max(calls, 1.0)
+    return calls * prices.cost(backend, Usage(input=round(tokens_in / calls), output=round(tokens_out / calls)))
+
+
+def _worst(kind: _Kind, guess: Guess, prices: PriceBook, size: int) -> int:
+    """Every call of a step at the bound that the ledger reserves for it."""
+    start = PROMPT_BYTES + math.ceil(max(guess.deliverable, 1.0) * min(size, INLINE_BYTES))
+    return sum(
+        prices.worst_case(kind.backend, start + number * guess.grows_by, kind.max_output)
+        for number in range(guess.most_calls)
+    )
+
+
+@functools.cache
+def _guesses() -> dict[str, Guess]:
+    text = resources.files("bessemer.configs").joinpath("estimates.yaml").read_text(encoding="utf-8")
+    return {name: Guess.model_validate(row) for name, row in yaml.safe_load(text).items()}
+
+
+_STEPS = """
+WITH steps AS (
+    SELECT purpose, backend, run, path, count(*) AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output,
+           sum(seconds) AS seconds
+    FROM calls WHERE failure = '' AND purpose <> '' GROUP BY ALL
+)
+SELECT purpose, backend, count(*) AS steps, median(calls) AS calls, median(input) AS input, median(output) AS output,
+       median(seconds) AS seconds, quantile_cont(input, 0.9) AS input_p90, quantile_cont(output, 0.9) AS output_p90
+FROM steps GROUP BY purpose, backend
+"""
+
+
+def _history(lake: Lake) -> dict[tuple[str, str], _Measured]:
+    """Measured steps by purpose and backend; none where the lake cannot be read, because guesses do then."""
+    try:
+        rows = lake.sql(_STEPS).to_pylist()
+    except LakeError:
+        return {}
+    return {(str(row.pop("purpose")), str(row.pop("backend"))): _Measured(**row) for row in rows}

@@ -1,0 +1,92 @@
+"""What a run may cost: from guesses, from what the lake measured, and never above its cap."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bessemer.actors.judging.types import CriteriaSet, Criterion
+from bessemer.cluster.lake import Lake, Publisher
+from bessemer.cluster.prices import PriceBook
+from bessemer.interfaces.cli import _frame
+from bessemer.interfaces.cli.main import command
+from bessemer.pipelines.check import CheckPlan
+from bessemer.pipelines.estimate import estimate
+from bessemer.pipelines.refine import RefinePlan
+from tests.lake._outbox import Outbox
+
+PRICES = PriceBook({"scripted/*": {"input": 2, "output": 10}})
+"""2 micro-dollars for an input token, 10 for an output token."""
+
+
+def plan(**changes: object) -> RefinePlan:
+    known = CriteriaSet(source="user", criteria=(Criterion(id="E1", text="right"),))
+    return RefinePlan.model_validate(
+        {"task": "t", "source": "/nowhere", "eval_backend": "scripted/j", "criteria": known, "max_rounds": 1, **changes}
+    )
+
+
+async def measured(folder: Path, steps: int) -> Lake:
+    """A lake in which each evaluation took two calls of (number + 1) x 100 tokens in and 10 out."""
+    outbox = Outbox()
+    for number in range(steps):
+        for index in range(2):
+            row = {"run": "r", "path": f"p{number}", "index": index, "purpose": "evaluate", "backend": "scripted/j"}
+            tokens = {"input_tokens": 100 * (number + 1), "output_tokens": 10, "seconds": 1.5}
+            outbox.put("calls", {**row, **tokens})
+    outbox.put("calls", {"run": "r", "path": "bad", "purpose": "evaluate", "backend": "scripted/j", "failure": "auth"})
+    await Publisher(str(folder), "ledger", "0", outbox).publish_once()
+    return Lake(str(folder))
+
+
+async def test_history_is_used_where_there_is_enough_of_it(tmp_path: Path) -> None:
+    few = estimate(plan(), PRICES, await measured(tmp_path / "few", 4), deliverable_bytes=4000, cap=None)
+    assert [step.source for step in few.steps] == ["guess"]
+    many = estimate(plan(), PRICES, await measured(tmp_path / "many", 9), deliverable_bytes=4000, cap=None)
+    (step,) = many.steps
+    # Median of nine steps is the fifth: two calls of 500 tokens in and 10 out; the 90th percentile is 8.2 steps up.
+    assert (step.source, step.measured_steps, step.tokens) == ("history", 9, (1000, 20))
+    assert step.cost == 2 * (500 * 2 + 10 * 10)
+    assert step.cost_p90 == 2 * (820 * 2 + 10 * 10)
+    assert step.seconds == 3.0
+
+
+def test_the_worst_case_bounds_and_a_cap_bounds_it(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "none"))
+    free = estimate(plan(build_backend="scripted/b"), PRICES, lake, deliverable_bytes=40_000, cap=None)
+    assert {step.purpose for step in free.steps} == {"build", "evaluate", "trace"}
+    assert free.cost < free.cost_p90 < free.worst
+    capped = estimate(plan(build_backend="scripted/b"), PRICES, lake, deliverable_bytes=40_000, cap=123)
+    assert capped.worst == 123
+    longer = estimate(plan(build_backend="scripted/b", max_rounds=3), PRICES, lake, deliverable_bytes=40_000, cap=None)
+    assert longer.worst > 2 * free.worst
+    assert "compare" in {step.purpose for step in longer.steps}
+
+
+def test_without_a_model_nothing_costs_anything(tmp_path: Path) -> None:
+    found = estimate(plan(eval_backend=""), PRICES, Lake(str(tmp_path)), deliverable_bytes=10, cap=None)
+    assert (found.steps, found.cost, found.worst) == ((), 0, 0)
+
+
+def test_a_check_is_one_call_for_each_backend(tmp_path: Path) -> None:
+    backends = ("scripted/a", "scripted/b")
+    found = estimate(CheckPlan(backends=backends), PRICES, Lake(str(tmp_path)), deliverable_bytes=0, cap=None)
+    assert [(step.backend, step.steps, step.most_steps) for step in found.steps] == [(name, 1, 1) for name in backends]
+
+
+def test_estimate_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
+    (tmp_path / "a.py").write_text("x = 1\n" * 500)
+    flags = ["--build-backend", "claude", "--eval-backends", "probes", "--cost-budget", "3", "--json"]
+    assert _frame.run(["estimate", "refine", "Make it right", *flags], command()) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["estimate"]["worst"] == record["budget_micro_usd"] == 3_000_000
+    assert 0 < record["estimate"]["cost"] < record["estimate"]["cost_p90"]
+    assert record["estimate"]["deliverable_bytes"] == 3000
+    assert not (tmp_path / ".bessemer" / "runs").exists()
+    assert _frame.run(["estimate", "doctor"], command()) == 2
