@@ -208,7 +208,7 @@ def read_responses(response: Any) -> Got:
     )
     finish = response.incomplete_details.reason if response.incomplete_details else response.status
     refused = any(part.type == "refusal" for item in response.output for part in getattr(item, "content", None) or ())
-    return Got(response.output_text, usage, "refusal" if refused else finish, str(response._request_id or ""))
+    return Got(response.output_text, usage, "refusal" if refused else finish, str(getattr(response, "_request_id", "")))
 
 
 def read_chat(completion: Any) -> Got:
@@ -221,7 +221,7 @@ def read_chat(completion: Any) -> Got:
         reasoning=used.completion_tokens_details.reasoning_tokens,
     )
     finish = "refusal" if choice.message.refusal else choice.finish_reason
-    return Got(choice.message.content or "", usage, finish, str(completion._request_id or ""))
+    return Got(choice.message.content or "", usage, finish, str(getattr(completion, "_request_id", "")))
 
 
 def read_google(response: Any) -> Got:
