@@ -37,6 +37,10 @@ class _Machine(RuleBasedStateMachine):
         self.loop.close()
 
 
+async def _all(*work: Any) -> list[Any]:
+    return await asyncio.gather(*work, return_exceptions=True)
+
+
 class OneLimiter(_Machine):
     """A limiter of one process, under every kind of feedback."""
 
@@ -46,15 +50,14 @@ class OneLimiter(_Machine):
         super().__init__()
         self.limiter = Limiter(KEY, LimitPolicy(initial=4, ceiling=8, breaker_failures=2, breaker_seconds=5))
         self.tasks: list[asyncio.Task[Lease]] = []
-        self.grants = 0
 
     @rule(target=asked, flow=st.sampled_from("abc"), weight=st.sampled_from([0.5, 1.0, 3.0]))
     def ask(self, flow: str, weight: float) -> asyncio.Task[Lease]:
-        before = self.limiter.state()
+        before = self.run(_state(self.limiter))
         task = self.loop.create_task(self.limiter.acquire(1000, flow=flow, weight=weight))
         self.run(asyncio.sleep(0))
         self.run(asyncio.sleep(0))
-        after = self.limiter.state()
+        after = self.run(_state(self.limiter))
         assert after.in_flight <= max(before.in_flight, int(after.limit))
         self.tasks.append(task)
         return task
@@ -66,15 +69,14 @@ class OneLimiter(_Machine):
     )
     def end(self, task: asyncio.Task[Lease], feedback: Any, retry_after: float | None) -> None:
         if task.done() and not task.cancelled() and task.exception() is None:
-            self.limiter.release(task.result(), feedback, retry_after)
-            self.run(asyncio.sleep(0))
+            self.run(self._release(task.result(), feedback, retry_after))
 
     @rule(task=consumes(asked))
     def leave(self, task: asyncio.Task[Lease]) -> None:
         if task.done():
             self.end(task, "unsent", None)
         task.cancel()
-        self.run(asyncio.wait([task]))
+        self.run(_all(task))
 
     @rule(seconds=st.sampled_from([0.01, 1.0, 40.0]))
     def wait(self, seconds: float) -> None:
@@ -82,7 +84,7 @@ class OneLimiter(_Machine):
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        state = self.loop.run_until_complete(_state(self.limiter))
+        state = self.run(_state(self.limiter))
         held = sum(task.done() and not task.cancelled() and task.exception() is None for task in self.tasks)
         assert state.in_flight <= held
         if state.waiting and state.breaker == "closed" and state.rate is None and state.last_throttled is None:
@@ -91,13 +93,17 @@ class OneLimiter(_Machine):
     def teardown(self) -> None:
         for task in self.tasks:
             task.cancel()
-        self.run(asyncio.gather(*self.tasks, return_exceptions=True))
+        self.run(_all(*self.tasks))
         for task in self.tasks:
             if not task.cancelled() and task.exception() is None:
-                self.limiter.release(task.result(), "ok")
+                self.run(self._release(task.result(), "ok"))
         self.run(asyncio.sleep(100))
         self.run(self._everything_is_free())
         super().teardown()
+
+    async def _release(self, lease: Lease, feedback: Any, retry_after: float | None = None) -> None:
+        self.limiter.release(lease, feedback, retry_after)
+        await asyncio.sleep(0)
 
     async def _everything_is_free(self) -> None:
         state = self.limiter.state()
@@ -127,7 +133,7 @@ class ManyHosts(_Machine):
     def ask(self, name: str, count: int) -> Any:
         host = self._host(name)
         asked = [host.acquire(KEY, 0.4, flow=name) for _ in range(count)]
-        got = self.run(asyncio.gather(*asked, return_exceptions=True))
+        got = self.run(_all(*asked))
         found = [lease for lease in got if isinstance(lease, Lease)]
         assert not any(isinstance(lease, CircuitOpen) for lease in got)
         self.held.setdefault(name, set()).update(found)
@@ -156,11 +162,12 @@ class ManyHosts(_Machine):
 
     def teardown(self) -> None:
         for name, host in self.living.items():
-            for lease in self.held[name]:
+            for lease in self.held.get(name, ()):
                 self.run(host.release(lease, "ok"))
         self.run(asyncio.sleep(5))
         host = self._host("last")
-        self.run(asyncio.gather(*(host.acquire(KEY, 10) for _ in range(self.LIMIT))))
+        got = self.run(_all(*(host.acquire(KEY, 10) for _ in range(self.LIMIT))))
+        assert all(isinstance(lease, Lease) for lease in got)
         self.run(host.close())
         for host in self.living.values():
             self.run(host.close())
