@@ -11,6 +11,8 @@ from bessemer.cluster.limits._window import Window
 LONG_WAIT = 5.0
 """A provider that asks for so many seconds means every request, not only the one it refused."""
 MOSTLY_ACCEPTED = 0.5
+PACE_FIRST = 1.0
+"""Seconds that a slower pace gets to help before the requests in flight are cut once more."""
 CUT_EVENT_SECONDS = 30.0
 """At most one event of a cut limit in so many seconds."""
 BREAKER_EVENT_SECONDS = 10.0
@@ -30,6 +32,7 @@ class Control:
         self._requests, self._tokens = Quota(), Quota()
         self._tokens_per_call = 0.0
         self._paused_until = float("-inf")
+        self._window_cut_at = float("-inf")
         self._said_at: dict[str, float] = {}
 
     def sent(self, count: float, now: float) -> None:
@@ -119,10 +122,12 @@ class Control:
         cut = self.pacing.refused(ended.granted_at, now)
         mostly_accepted = paced and self.pacing.recent(now).lost < MOSTLY_ACCEPTED
         # A provider that goes on accepting limits the rate: the pace is what must change, and nobody has to wait.
-        if not mostly_accepted:
+        if not mostly_accepted and (not paced or now - self._window_cut_at >= PACE_FIRST):
+            self._window_cut_at = now
             cut = self.window.refused(ended.granted_at, now) or cut
         if ended.retry_after and (not mostly_accepted or ended.retry_after >= LONG_WAIT):
             self._paused_until = max(self._paused_until, now + ended.retry_after)
+            self.pacing.paused(now, self._paused_until)
         if cut:
             self._say_cut("429", now)
 

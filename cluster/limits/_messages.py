@@ -45,6 +45,8 @@ class KeyReport(_Message):
     known_limit: float | None = None
     """The whole cluster's limit as last heard: a limiter that starts anew goes on from there."""
     known_rate: float | None = None
+    known_slots: int = 0
+    """Slots of this host's last grant: while a new limiter does not know all hosts, none gets more."""
 
 
 class Report(_Message):

@@ -28,14 +28,14 @@ MEMORY = 8.0
 """Seconds of counts kept."""
 BOUND = 0.7
 """Part of the rate that must be used for it to grow: an unused rate says nothing about a higher one."""
-USED = 0.85
-"""Part of the rate that must have been sent for what was accepted to be the limit."""
 MOST_LOST = 0.3
 """Refused part at which a second cut does not wait for more evidence."""
 DEEPEST = 0.5
 """No cut goes below this part of the rate."""
 EARLY, SURE = 0.4, 0.6
 """Seconds after a cut until another may follow: where very much is refused, and where some is."""
+FIRST = 1.0
+"""Seconds that the first burst counts as: much of it came out of what the provider had saved up."""
 SMALL = 20.0
 """Requests a second below which curves take longer: a probe costs a refusal, and there are few requests to pay it."""
 
@@ -75,6 +75,7 @@ class RateController:
         self._grown_at = 0.0
         self._lag = 0.02  # how long a refusal takes
         self._counts: deque[_Count] = deque()
+        self._pauses: deque[tuple[float, float]] = deque()
 
     def rate(self, now: float) -> float | None:
         """Requests a second; None as long as nothing was ever refused."""
@@ -106,6 +107,15 @@ class RateController:
         self._cut(since_cut, now)
         return True
 
+    def paused(self, start: float, until: float) -> None:
+        """Nothing is sent between the two: that time says nothing about the limit."""
+        while self._pauses and self._pauses[0][1] < start - MEMORY:
+            self._pauses.popleft()
+        if self._pauses and start < self._pauses[-1][1]:
+            start = self._pauses[-1][1]
+        if until > start:
+            self._pauses.append((start, until))
+
     def recent(self, now: float, least: int = 8) -> Sample:
         """The last requests whose refusal would be known: those of half a second, or of longer until `least` are."""
         seconds = 0.5
@@ -122,7 +132,9 @@ class RateController:
                 first = min(first, count.at)
                 sent += count.sent
                 refused += count.refused
-        return Sample(max(end - max(first, start), SLOT), sent, refused)
+        first = max(first, start)
+        paused = sum(max(min(until, end) - max(begun, first), 0.0) for begun, until in self._pauses)
+        return Sample(max(end - first - paused, SLOT), sent, refused)
 
     @staticmethod
     def _enough(since_cut: Sample) -> bool:
@@ -132,10 +144,7 @@ class RateController:
 
     def _cut(self, seen: Sample, now: float) -> None:
         rate = self._rate
-        accepted = (seen.accepted + 0.5) / max(seen.seconds, 0.25)
-        if rate is not None and seen.sent < USED * rate * seen.seconds:
-            # Less was sent than allowed, in a pause for example: only the part that was refused says something.
-            accepted = max(accepted, rate * (1 - seen.lost))
+        accepted = (seen.accepted + 0.5) / max(seen.seconds, FIRST if rate is None else 0.25)
         self._estimate = max(accepted if rate is None else min(max(accepted, DEEPEST * rate), rate), SLOWEST)
         self._rate = max(BACKOFF * self._estimate, SLOWEST)
         self._cut_at, self._active, self._grown_at = now, 0.0, now

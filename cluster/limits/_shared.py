@@ -42,6 +42,8 @@ ALONE_AT_FIRST = 8
 """Slots of a host that never had a grant and finds no limiter."""
 VALID = TERM - 0.5
 """Seconds a grant is used: less than the limiter waits, so that its slots are never used twice."""
+MEMORY = 60.0
+"""Seconds for which a limiter that starts anew is told what the last one granted."""
 SLOT = 0.05
 
 _log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ class _SharedKey:
         ended = [one._replace(age=max(now - one.age, 0.0)) for one in self.ended]
         sent = [Burst(max(now - at, 0.0), count) for at, count in self._sent.items()]
         self.ended, self._sent = [], {}
-        known = self.grant
+        known = self.grant if now - self.granted_at < MEMORY else None
         return KeyReport(
             key=self.key,
             policy=self.policy,
@@ -98,6 +100,7 @@ class _SharedKey:
             ended=ended,
             known_limit=None if known is None else known.limit,
             known_rate=None if known is None else known.learned_rate,
+            known_slots=0 if known is None else known.slots,
         )
 
     def take(self, grant: KeyGrant, asked_at: float) -> None:

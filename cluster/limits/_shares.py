@@ -59,6 +59,8 @@ class _Part:
     seen_at: float
     flows: dict[str, FlowState] = field(default_factory=dict)
     granted: int = 0
+    known: int = 0
+    """Slots of the last grant it heard, from whichever limiter."""
     sent: float = 0.0
     """Requests of the last seconds, older ones counting less."""
     served: float = 0.0
@@ -81,7 +83,10 @@ class _Part:
 class _KeyShares:
     def __init__(self, first: KeyReport, now: float) -> None:
         self.control = Control(first.key, first.policy)
+        self._learning_until = float("-inf")
         if first.known_limit is not None:
+            # Hosts that have not reported yet may use what the limiter before this one granted them.
+            self._learning_until = now + TERM
             self.control.learn(first.known_limit, first.known_rate, now)
         self.parts: dict[str, _Part] = {}
         self.used_at = now
@@ -100,7 +105,7 @@ class _KeyShares:
         passed, count = now - part.seen_at, sum(burst.requests for burst in report.sent)
         part.sent = part.sent * math.exp(-passed) + count
         part.served += count / max(sum(flow.weight for flow in report.flows.values()), 1e-6)
-        part.flows, part.seen_at = report.flows, now
+        part.flows, part.seen_at, part.known = report.flows, now, report.known_slots
         for burst in report.sent:
             self.control.sent(burst.requests, now - burst.age)
         flying = sum(one.in_flight for one in self.parts.values()) + len(report.ended)
@@ -117,6 +122,8 @@ class _KeyShares:
         others = sum(one.held for name, one in self.parts.items() if name != host)
         # What another host may still use is not given twice, so more than the limit is never in flight.
         part.granted = max(min(self._slots(terms.slots, weights)[host], terms.slots - others), 0)
+        if now < self._learning_until:
+            part.granted = min(part.granted, part.known)
         total = sum(sum(flows.values()) for flows in weights.values())
         mine = sum(weights[host].values()) / total if total else 1 / len(self.parts)
         throttled = self.control.throttled_at
