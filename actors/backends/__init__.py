@@ -11,11 +11,13 @@ from bessemer.actors.backends._registry import (
     resolve_name,
     short_names,
 )
+from bessemer.actors.backends.agents import billing, substitute
 
 __all__ = [
     "PROVIDERS",
     "CallContext",
     "Capabilities",
+    "billing",
     "capabilities",
     "check_keys",
     "current_call",
@@ -23,4 +25,5 @@ __all__ = [
     "open_backend",
     "resolve_name",
     "short_names",
+    "substitute",
 ]

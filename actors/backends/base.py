@@ -97,6 +97,8 @@ class Usage(_Frozen):
     cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
+    vendor_cost: int | None = None
+    """The vendor's own bill in units of 1e-10 dollars, where it sends one."""
 
 
 class Reply(_Frozen):
