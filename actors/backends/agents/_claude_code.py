@@ -22,9 +22,9 @@ class ClaudeCode:
     program = "claude"
     package = "@anthropic-ai/claude-code"
     fallback = "anthropic"
-    credentials = (".claude/.credentials.json", ".claude.json")
-    login_argv = ("auth", "login")
-    hosts = ("api.anthropic.com", "claude.ai", "platform.claude.com", "console.anthropic.com")
+    credentials: tuple[str, ...] = (".claude/.credentials.json", ".claude.json")
+    login_argv: tuple[str, ...] = ("auth", "login")
+    hosts: tuple[str, ...] = ("api.anthropic.com", "claude.ai", "platform.claude.com", "console.anthropic.com")
 
     def vendors(self, model: str) -> tuple[str, ...]:
         return ("anthropic",)

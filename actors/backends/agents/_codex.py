@@ -16,9 +16,9 @@ class Codex:
     program = "codex"
     package = "@openai/codex"
     fallback = "openai"
-    credentials = (".codex/auth.json",)
-    login_argv = ("login",)
-    hosts = ("chatgpt.com", "auth.openai.com", "api.openai.com")
+    credentials: tuple[str, ...] = (".codex/auth.json",)
+    login_argv: tuple[str, ...] = ("login",)
+    hosts: tuple[str, ...] = ("chatgpt.com", "auth.openai.com", "api.openai.com")
 
     def vendors(self, model: str) -> tuple[str, ...]:
         return ("openai",)

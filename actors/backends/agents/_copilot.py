@@ -12,9 +12,9 @@ class Copilot:
     program = "copilot"
     package = "@github/copilot"
     fallback = ""
-    credentials = (".copilot/config.json",)
-    login_argv = ("login",)
-    hosts = (
+    credentials: tuple[str, ...] = (".copilot/config.json",)
+    login_argv: tuple[str, ...] = ("login",)
+    hosts: tuple[str, ...] = (
         "api.github.com",
         "github.com",
         "api.githubcopilot.com",

@@ -14,9 +14,9 @@ class GeminiCli:
     program = "gemini"
     package = "@google/gemini-cli"
     fallback = ""
-    credentials = (".gemini/oauth_creds.json", ".gemini/google_accounts.json")
-    login_argv = ()
-    hosts = ("cloudcode-pa.googleapis.com", "oauth2.googleapis.com", "www.googleapis.com", "accounts.google.com")
+    credentials: tuple[str, ...] = (".gemini/oauth_creds.json", ".gemini/google_accounts.json")
+    login_argv: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ("cloudcode-pa.googleapis.com", "oauth2.googleapis.com", "www.googleapis.com", "accounts.google.com")
 
     def vendors(self, model: str) -> tuple[str, ...]:
         return ("google",)
