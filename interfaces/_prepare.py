@@ -13,12 +13,21 @@ from typing import Any
 
 from bessemer import __version__
 from bessemer.actors._backend_service import book_of
-from bessemer.actors.backends import Capabilities, capabilities, check_keys, key_variables, resolve_name, short_names
+from bessemer.actors.backends import (
+    Capabilities,
+    capabilities,
+    check_keys,
+    key_variables,
+    priced_as,
+    resolve_name,
+    short_names,
+    substitute,
+)
 from bessemer.actors.judging import choose_criteria
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
 from bessemer.actors.run_host import RunSpec
-from bessemer.cluster.errors import DeliverableError, SettingsError, UsageError
+from bessemer.cluster.errors import DeliverableError, SettingsError, UnpricedModel, UsageError
 from bessemer.cluster.files import writable_directory
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
@@ -140,6 +149,7 @@ def assemble(
     """Name the run, pin what steers it, and make sure that the machine can do it."""
     if not settings.sandbox.disabled:
         find_door(settings.sandbox.door)
+    refuse_unmetered([getattr(plan, "build_backend", ""), plan.eval_backend], settings, budget)
     home = home_of(settings)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
@@ -189,7 +199,7 @@ def choose_build_backend(request: Request, settings: Settings, notices: list[str
     if not named:
         named = _backend_of_the_only_key(settings) or EMBEDDED
         notices.append(f"building with {named}: no --build-backend was given")
-    return usable(named, settings)
+    return usable(named, settings, notices)
 
 
 def choose_eval_backend(request: Request, settings: Settings, build: str, notices: list[str]) -> str:
@@ -201,7 +211,7 @@ def choose_eval_backend(request: Request, settings: Settings, build: str, notice
         )
     if named and named[0] == "probes":
         return ""
-    chosen = usable(named[0], settings) if named else build or _backend_of_the_only_key(settings)
+    chosen = usable(named[0], settings, notices) if named else build or _backend_of_the_only_key(settings)
     if not chosen:
         notices.append("no model is named and no key is set: the verdict comes from the probes")
         return ""
@@ -212,12 +222,25 @@ def choose_eval_backend(request: Request, settings: Settings, build: str, notice
     return ""
 
 
-def usable(spec: str, settings: Settings) -> str:
+def usable(spec: str, settings: Settings, notices: list[str]) -> str:
     """Resolve a backend's name and check its key and its price, without calling it."""
-    name = resolve_name(spec, short_names(settings.backends))
+    name, notice = substitute(resolve_name(spec, short_names(settings.backends)), settings.backends)
+    if notice and notice not in notices:
+        notices.append(notice)
     check_keys(name, settings.backends)
-    book_of(settings.backends).require(name)
+    book_of(settings.backends).require(priced_as(name, settings.backends))
     return name
+
+
+def refuse_unmetered(backends: Sequence[str], settings: Settings, budget: MicroDollars | None) -> None:
+    """Raises UnpricedModel where a cap is set and nothing bounds what a call costs: the ledger would refuse it."""
+    prices = book_of(settings.backends)
+    for name in filter(None, backends):
+        if budget is not None and prices.is_unmetered(name):
+            raise UnpricedModel(
+                f"{name} is unmetered, so no budget could hold; set the most dollars a call of it may cost: backends: "
+                f"{{prices: {{overrides: {{{name}: {{call: 0.50}}}}}}}}, or leave the budget out"
+            )
 
 
 def find_python(request: Request, source: Path) -> str:

@@ -11,7 +11,7 @@ from bessemer.actors.backends._registry import (
     resolve_name,
     short_names,
 )
-from bessemer.actors.backends.agents import billing, substitute
+from bessemer.actors.backends.agents import billing, priced_as, substitute
 
 __all__ = [
     "PROVIDERS",
@@ -23,6 +23,7 @@ __all__ = [
     "current_call",
     "key_variables",
     "open_backend",
+    "priced_as",
     "resolve_name",
     "short_names",
     "substitute",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bessemer.actors._backend_service import book_of
+from bessemer.actors.backends import priced_as
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import BessemerError, UsageError
 from bessemer.cluster.files import write_atomic
@@ -47,7 +48,10 @@ def show_plan(prepared: Prepared, settings: Settings, as_json: bool) -> None:
     plan = prepared.plan
     prices = book_of(settings.backends)
     backends = sorted({name for name in (getattr(plan, "build_backend", ""), plan.eval_backend) if name})
-    worst: dict[str, int] = {name: prices.worst_case(name, REQUEST_BYTES, plan.max_output_tokens) for name in backends}
+    worst: dict[str, int] = {
+        name: prices.worst_case(priced_as(name, settings.backends), REQUEST_BYTES, plan.max_output_tokens)
+        for name in backends
+    }
     record = {
         "plan": plan.model_dump(mode="json"),
         "budget_micro_usd": prepared.budget,

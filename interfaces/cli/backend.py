@@ -47,16 +47,30 @@ def show(
     _print([row], as_json)
 
 
-def _row(name: str, model: str, settings: Any) -> dict[str, Any]:
-    from bessemer.actors.backends import check_keys
-    from bessemer.cluster.errors import BessemerError
-    from bessemer.cluster.prices import load_prices
+@app.command()
+def login(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="claude-code, codex, gemini-cli or copilot.")],
+    config: Config = None,
+) -> None:
+    """Log in with an agent's own subscription, in a HOME kept for it. Its calls are unmetered: any cap refuses them."""
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces._agent_login import log_in
 
-    free = frozenset({"openai-compatible"}) if settings.backends.compatible.free else frozenset[str]()
+    raise typer.Exit(log_in(agent, load_settings(files=config or []).backends))
+
+
+def _row(name: str, model: str, settings: Any) -> dict[str, Any]:
+    from bessemer.actors._backend_service import book_of
+    from bessemer.actors.backends import check_keys, priced_as, substitute
+    from bessemer.cluster.errors import BessemerError
+
     row: dict[str, Any] = {"name": name, "model": model, "usable": True, "why": ""}
+    prices = book_of(settings.backends)
     try:
-        check_keys(model, settings.backends)
-        load_prices(settings.prices, free=free).require(model)
+        used, notice = substitute(model, settings.backends)
+        check_keys(used, settings.backends)
+        prices.require(priced_as(used, settings.backends))
+        row |= {"why": notice, "unmetered": prices.is_unmetered(used)}
     except BessemerError as error:
         row |= {"usable": False, "why": error.message}
     return row
@@ -70,5 +84,6 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     width = max((len(str(row["name"])) for row in rows), default=0)
     for row in rows:
         able = [word for word in ("tools", "may_judge", "structured", "images") if row.get(word)]
-        told = "ready" if row["usable"] else row["why"]
+        told = row["why"] or "ready" if row["usable"] else row["why"]
+        told += " (unmetered: refused under a cap)" if row.get("unmetered") else ""
         print(f"{row['name']:<{width}}  {row['model']:<40}  {told}" + (f"  ({', '.join(able)})" if able else ""))

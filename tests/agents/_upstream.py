@@ -129,7 +129,14 @@ def responses(text: str, model: str = "gpt-5.4", call: dict[str, Any] | None = N
     }
     if call is not None:
         item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "status": "completed", **call}
-    begun = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": model, "output": []}
+    begun = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "in_progress",
+        "model": model,
+        "output": [],
+    }
     whole = {**begun, "status": "completed", "output": [item], "usage": OPENAI_USAGE}
     events = [
         {"type": "response.created", "response": begun},

@@ -11,8 +11,8 @@ from bessemer.actors._calls import CallEnvelope, RetryPolicy
 from bessemer.actors.backends.base import ModelRequest
 from bessemer.cluster.agent_settings import AgentsSettings
 from bessemer.cluster.backend_settings import BackendSettings, ProviderSettings
+from tests.backends._memory_ledger import MemoryLedger
 
-from ..backends._memory_ledger import MemoryLedger
 from ._upstream import Upstream, running
 
 KEY = "sk-the-real-key"

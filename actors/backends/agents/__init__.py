@@ -13,8 +13,10 @@ from bessemer.actors.backends.agents._access import (
     agent_keys,
     billing,
     check_access,
+    has_login,
     login_home,
     missing_program,
+    priced_as,
     program_name,
     substitute,
 )
@@ -35,9 +37,11 @@ __all__ = [
     "billing",
     "check_access",
     "find_program",
+    "has_login",
     "login_home",
     "missing_program",
     "open_agent",
+    "priced_as",
     "substitute",
 ]
 

@@ -102,6 +102,14 @@ def program_name(name: BackendName, settings: BackendSettings) -> str:
     return settings.agents.of(name.provider).program or AGENTS[name.provider].program
 
 
+def priced_as(backend: str, settings: BackendSettings) -> str:
+    """The backend at whose price a request is booked: the vendor's model behind a metered agent, else `backend`."""
+    provider, _, model = backend.partition("/")
+    if provider not in billing(settings).metered:
+        return backend
+    return next((f"{vendor}/{model}" for vendor in AGENTS[provider].vendors(model)), backend)
+
+
 def substitute(backend: str, settings: BackendSettings) -> tuple[str, str]:
     """The backend to use in place of an agent whose program is missing, and a notice; `backend` itself and no notice
     where it is there.

@@ -16,7 +16,12 @@ class GeminiCli:
     fallback = ""
     credentials: tuple[str, ...] = (".gemini/oauth_creds.json", ".gemini/google_accounts.json")
     login_argv: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ("cloudcode-pa.googleapis.com", "oauth2.googleapis.com", "www.googleapis.com", "accounts.google.com")
+    hosts: tuple[str, ...] = (
+        "cloudcode-pa.googleapis.com",
+        "oauth2.googleapis.com",
+        "www.googleapis.com",
+        "accounts.google.com",
+    )
 
     def vendors(self, model: str) -> tuple[str, ...]:
         return ("google",)
