@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bessemer.actors._admission import why_refused
 from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
@@ -27,13 +27,16 @@ from bessemer.actors._call_limits import (
     states_json,
 )
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
-from bessemer.actors.backends import CallContext, current_call, open_backend
+from bessemer.actors.backends import CallContext, billing, current_call, open_backend
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import BessemerError, BudgetExhausted
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike, RateHint
 from bessemer.cluster.prices import PriceBook, load_prices
+
+if TYPE_CHECKING:
+    from bessemer.actors.gateway import Meter
 
 _FEEDBACK: dict[str, Feedback] = {
     "rate_limited": "throttled",
@@ -68,7 +71,8 @@ class BackendService:
     ) -> None:
         """What is None is made as the settings say. `host` names the actor that this service lives in."""
         self.settings = settings or BackendSettings()
-        self._books = CallAccounting(ledger, prices or book_of(self.settings), host)
+        self._prices = prices or book_of(self.settings)
+        self._books = CallAccounting(ledger, self._prices, host)
         self._limits = limits or limits_of(self.settings)
         self._policy = policy or RetryPolicy.of(self.settings.retry)
         self._backends: dict[str, asyncio.Task[Backend]] = {}
@@ -161,6 +165,8 @@ class BackendService:
                 return BudgetRefused(failure=CallFailure(kind="budget", message=refusal.message), facts=refusal.facts)
             if isinstance(result, Outcome):
                 return result
+            if result.kind == "budget":
+                return BudgetRefused(failure=result)
             pause = self._pause(result, progress)
             if pause is None:
                 return await self._books.give_up(envelope, result, progress)
@@ -208,7 +214,8 @@ class BackendService:
 
     @staticmethod
     async def _send(envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
-        current_call.set(CallContext(attempt.id, envelope.persona, envelope.purpose))
+        context = CallContext(attempt.id, envelope.persona, envelope.purpose, envelope.epoch, envelope.scopes)
+        current_call.set(context)
         attempt.send()
         try:
             return await backend.request(envelope.request)
@@ -234,7 +241,9 @@ class BackendService:
     async def _backend(self, name: str) -> Backend:
         """The open backend of that name. Opening imports an SDK, so it happens once, in a thread."""
         if name not in self._backends:
-            self._backends[name] = asyncio.create_task(asyncio.to_thread(open_backend, name, self.settings))
+            self._backends[name] = asyncio.create_task(
+                asyncio.to_thread(open_backend, name, self.settings, self._meter())
+            )
         opening = self._backends[name]
         try:
             return await asyncio.shield(opening)
@@ -242,8 +251,14 @@ class BackendService:
             self._backends.pop(name, None)
             raise
 
+    def _meter(self) -> Meter:
+        from bessemer.actors.gateway import Meter
+
+        return Meter(self._books, self._limits, self._prices)
+
 
 def book_of(settings: BackendSettings) -> PriceBook:
     """The price book the settings ask for."""
     free = frozenset({"openai-compatible"}) if settings.compatible.free else frozenset()
-    return load_prices(settings.prices, free=free)
+    paid = billing(settings)
+    return load_prices(settings.prices, free=free, metered=paid.metered, unmetered=paid.unmetered)

@@ -42,6 +42,7 @@ SEND_WITHIN = 30.0
 """Seconds after a reservation in which it may be sent."""
 ANSWER_GRACE = 60.0
 """Seconds beyond a request's time-out until the sweep may call its attempt lost."""
+TICKS_PER_MICRO_DOLLAR = 10_000
 LEDGER_PATIENCE = 60.0
 """Seconds a write that must not be lost is repeated while the ledger does not answer."""
 PENDING_PAUSE = 0.25
@@ -149,17 +150,25 @@ class CallAccounting:
         self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, usage: Usage, progress: Progress
     ) -> Outcome:
         """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
-        cost = self._prices.cost(envelope.request.backend, usage, attempt.sent_at)
+        cost = self._cost(envelope.request.backend, usage, attempt.sent_at)
         operation = Settle(
             attempt=attempt.id,
             epoch=envelope.epoch,
             cost=cost,
             usage=usage.model_dump(),
             answer=reply_value(result) if isinstance(result, Reply) else failure_value(result),
-            rows=(call_row(envelope, self._ended(attempt, result, cost, progress)), *bill_event(envelope, usage, cost)),
+            rows=(
+                call_row(envelope, self._ended(envelope, attempt, result, cost, progress)),
+                *bill_event(envelope, usage, cost),
+            ),
         )
         self._close(attempt)
         return await undisturbed(patiently(lambda: self._ledger.settle(operation), LEDGER_PATIENCE))
+
+    def _cost(self, backend: str, usage: Usage, at: datetime) -> int:
+        if usage.vendor_cost is not None and self._prices.tells_its_cost(backend):
+            return -(-usage.vendor_cost // TICKS_PER_MICRO_DOLLAR)
+        return self._prices.cost(backend, usage, at)
 
     async def drop(self, attempt: Attempt, failure: CallFailure) -> None:
         """End an attempt that brought nothing: released where it was certainly not billed, else in doubt."""
@@ -185,7 +194,7 @@ class CallAccounting:
             index=envelope.index,
             epoch=envelope.epoch,
             failure=failure_value(failure),
-            rows=(call_row(envelope, self._ended(Attempt(""), failure, 0, progress)),),
+            rows=(call_row(envelope, self._ended(envelope, Attempt(""), failure, 0, progress)),),
         )
         return await undisturbed(patiently(lambda: self._ledger.give_up(operation), LEDGER_PATIENCE))
 
@@ -202,6 +211,7 @@ class CallAccounting:
             token=f"{self.instance}:{envelope.key}:{next(self._serial)}",
             send_within=SEND_WITHIN,
             answer_within=request.timeout + ANSWER_GRACE,
+            unmetered=self._prices.is_unmetered(request.backend),
             detail={"backend": request.backend, "persona": envelope.persona, "purpose": envelope.purpose},
         )
 
@@ -252,9 +262,13 @@ class CallAccounting:
         attempt.ended = True
         self._open.discard(attempt.id)
 
-    def _ended(self, attempt: Attempt, result: Reply | CallFailure, cost: int, progress: Progress) -> Ended:
+    def _ended(
+        self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, cost: int, progress: Progress
+    ) -> Ended:
         seconds = (datetime.now(UTC) - attempt.sent_at).total_seconds()
-        version, lost = self._prices.data_version, progress.lost + progress.inherited
+        unmetered = self._prices.is_unmetered(envelope.request.backend)
+        version = "unmetered" if unmetered else self._prices.data_version
+        lost = progress.lost + progress.inherited
         return Ended(attempt.id, progress.tries, attempt.sent_at, seconds, cost, version, result, lost)
 
 

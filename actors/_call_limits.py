@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bessemer.actors._calls import CallEnvelope, request_bytes
+from bessemer.actors.backends.agents import AGENTS, COMMAND
 from bessemer.actors.backends.base import CallFailure, split_name
 from bessemer.cluster.backend_settings import BackendSettings, CompatibleSettings, ProviderSettings
 from bessemer.cluster.errors import BessemerError
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from bessemer.actors._call_accounting import CallLedger
 
 VENDORS = ("anthropic", "openai", "google", "xai")
-OWN = frozenset({"embedded", "scripted"})
-"""Providers inside one process: nobody else shares them."""
+OWN = frozenset({"embedded", "scripted", *AGENTS, COMMAND})
+"""Providers inside one process or machine: nobody else shares them."""
 BYTES_PER_TOKEN = 4
 """A usual token of text; only the pace of tokens rests on it, and it is corrected by the answer's usage."""
 
@@ -55,7 +56,9 @@ def expected_tokens(envelope: CallEnvelope) -> float:
 def policies_of(settings: BackendSettings) -> dict[str, LimitPolicy]:
     """Limits by provider, as the settings ask for: the embedded model gets as many requests as it has slots."""
     slots = float(settings.embedded.slots)
+    programs = float(settings.agents.max_in_flight)
     policies = {"embedded": LimitPolicy(initial=slots, ceiling=slots)}
+    policies |= dict.fromkeys((*AGENTS, COMMAND), LimitPolicy(initial=programs, ceiling=programs))
     for provider in (*VENDORS, "openai-compatible"):
         section = _section(provider, settings)
         assert section is not None

@@ -15,7 +15,8 @@ from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import host_limits, ledger_client
 from bessemer.actors._wire import decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
-from bessemer.cluster.home import Home
+from bessemer.cluster.home import Home, door_of
+from bessemer.cluster.sandbox import prefer_door
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
@@ -27,6 +28,7 @@ class BackendHost:
         made = Home.model_validate_json(home)
         # Keys may stand beside the project; what the environment says already wins.
         load_dotenv(Path(made.state_dir).parent / ".env", override=False)
+        prefer_door(door_of(made))
         settings = BackendSettings.model_validate(made.settings.get("backends", {}))
         self._service = BackendService(
             ledger_client(made), limits=host_limits(made, name), settings=settings, host=name

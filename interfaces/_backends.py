@@ -8,7 +8,16 @@ from decimal import Decimal
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors._backend_service import book_of
-from bessemer.actors.backends import capabilities, check_keys, check_place, key_variables, resolve_name, short_names
+from bessemer.actors.backends import (
+    capabilities,
+    check_keys,
+    check_place,
+    key_variables,
+    priced_as,
+    resolve_name,
+    short_names,
+    substitute,
+)
 from bessemer.actors.backends.base import Usage
 from bessemer.cluster.errors import BessemerError
 from bessemer.cluster.settings import Settings
@@ -28,7 +37,7 @@ class BackendRow(BaseModel):
     """`provider/model`."""
     usable: bool
     why: str = ""
-    """Why it cannot be used here."""
+    """Why it cannot be used here; or, where it can, what is to be known of it."""
     key: str = ""
     """The variable its key was found in, or those it is looked for in; never a value."""
     key_present: bool | None = None
@@ -61,15 +70,15 @@ def backend_row(name: str, settings: Settings) -> BackendRow:
         if name not in table:
             raise
         return BackendRow(name=name, model=table[name], usable=False, why=error.message)
-    why = _obstacle(model, settings)
+    obstacle, notice = _obstacle(model, settings)
     variables = key_variables(model, settings.backends)
     found = next((variable for variable in variables if os.environ.get(variable)), "")
     prices = _prices(model, settings)
     return BackendRow(
         name=name,
         model=model,
-        usable=not why,
-        why=why,
+        usable=not obstacle,
+        why=obstacle or notice,
         key=found or " or ".join(variables),
         key_present=bool(found) if variables else None,
         input_price=prices[0],
@@ -83,14 +92,19 @@ def backend_row(name: str, settings: Settings) -> BackendRow:
     )
 
 
-def _obstacle(model: str, settings: Settings) -> str:
+def _obstacle(model: str, settings: Settings) -> tuple[str, str]:
+    """What stands in the way of using `model`, and what is to be known where nothing does."""
+    prices = book_of(settings.backends)
     try:
-        check_keys(model, settings.backends)
-        check_place(model, settings.backends)
-        book_of(settings.backends).require(model)
+        used, notice = substitute(model, settings.backends)
+        check_keys(used, settings.backends)
+        check_place(used, settings.backends)
+        prices.require(priced_as(used, settings.backends))
     except BessemerError as error:
-        return error.message
-    return ""
+        return error.message, ""
+    if prices.is_unmetered(used):
+        notice = "its calls are unmetered, so any cap refuses them; set a price for each call to use it under one"
+    return "", notice
 
 
 def _prices(model: str, settings: Settings) -> tuple[str | None, str | None]:
@@ -98,7 +112,7 @@ def _prices(model: str, settings: Settings) -> tuple[str | None, str | None]:
     book = book_of(settings.backends)
     try:
         sizes = Usage(input=1000), Usage(output=1000)
-        costs = [book.cost(model, usage) for usage in sizes]
+        costs = [book.cost(priced_as(model, settings.backends), usage) for usage in sizes]
     except BessemerError:
         return None, None
     # Micro-dollars for 1,000 tokens are dollars for 1,000 million.

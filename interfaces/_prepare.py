@@ -19,14 +19,16 @@ from bessemer.actors.backends import (
     check_keys,
     check_place,
     key_variables,
+    priced_as,
     resolve_name,
     short_names,
+    substitute,
 )
 from bessemer.actors.judging import choose_criteria
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
 from bessemer.actors.run_host import RunSpec
-from bessemer.cluster.errors import DeliverableError, SettingsError, UsageError
+from bessemer.cluster.errors import DeliverableError, SettingsError, UnpricedModel, UsageError
 from bessemer.cluster.files import writable_directory
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
@@ -145,10 +147,11 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
 
 def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: Settings) -> Prepared:
     """Resolve a check of backends. Raises UsageError for none, for one named twice, and what `usable` raises."""
-    backends = tuple(usable(name, settings) for name in names)
+    notices: list[str] = []
+    backends = tuple(usable(name, settings, notices) for name in names)
     if twice := [name for name in backends if backends.count(name) > 1]:
         raise UsageError(f"{twice[0]} is named {backends.count(twice[0])} times; name each backend once")
-    return assemble("check", CheckPlan(backends=backends), settings, budget or settings.budget.run, ())
+    return assemble("check", CheckPlan(backends=backends), settings, budget or settings.budget.run, notices)
 
 
 def assemble(
@@ -157,6 +160,7 @@ def assemble(
     """Name the run, pin what steers it, and make sure that the machine can do it."""
     if not settings.sandbox.disabled:
         find_door(settings.sandbox.door)
+    refuse_unmetered([getattr(plan, "build_backend", ""), plan.eval_backend], settings, budget)
     home = home_of(settings)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
@@ -206,7 +210,7 @@ def choose_build_backend(request: Request, settings: Settings, notices: list[str
     if not named:
         named = _backend_of_the_only_key(settings) or EMBEDDED
         notices.append(f"building with {named}: no --build-backend was given")
-    return usable(named, settings)
+    return usable(named, settings, notices)
 
 
 def choose_eval_backend(request: Request, settings: Settings, build: str, notices: list[str]) -> str:
@@ -221,7 +225,7 @@ def choose_eval_backend(request: Request, settings: Settings, build: str, notice
         )
     if named and named[0] == "probes":
         return ""
-    chosen = usable(named[0], settings) if named else build or _backend_of_the_only_key(settings)
+    chosen = usable(named[0], settings, notices) if named else build or _backend_of_the_only_key(settings)
     if not chosen:
         notices.append("no model is named and no key is set: the verdict comes from the probes")
         return ""
@@ -232,13 +236,26 @@ def choose_eval_backend(request: Request, settings: Settings, build: str, notice
     return ""
 
 
-def usable(spec: str, settings: Settings) -> str:
+def usable(spec: str, settings: Settings, notices: list[str]) -> str:
     """Resolve a backend's name and check its key and its price, without calling it."""
-    name = resolve_name(spec, short_names(settings.backends))
+    name, notice = substitute(resolve_name(spec, short_names(settings.backends)), settings.backends)
+    if notice and notice not in notices:
+        notices.append(notice)
     check_keys(name, settings.backends)
     check_place(name, settings.backends)
-    book_of(settings.backends).require(name)
+    book_of(settings.backends).require(priced_as(name, settings.backends))
     return name
+
+
+def refuse_unmetered(backends: Sequence[str], settings: Settings, budget: MicroDollars | None) -> None:
+    """Raises UnpricedModel where a cap is set and nothing bounds what a call costs: the ledger would refuse it."""
+    prices = book_of(settings.backends)
+    for name in filter(None, backends):
+        if budget is not None and prices.is_unmetered(name):
+            raise UnpricedModel(
+                f"{name} is unmetered, so no budget could hold; set the most dollars a call of it may cost: backends: "
+                f"{{prices: {{overrides: {{{name}: {{call: 0.50}}}}}}}}, or leave the budget out"
+            )
 
 
 def find_python(request: Request, source: Path) -> str:

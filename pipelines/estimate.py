@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Literal, NamedTuple
 
@@ -109,10 +109,21 @@ class _Measured(NamedTuple):
     output_p90: float
 
 
-def estimate(plan: Plan, prices: PriceBook, lake: Lake, *, deliverable_bytes: int, cap: int | None) -> Estimate:
-    """What a run of `plan` may cost and take. `deliverable_bytes` is the size of the text that is judged."""
+def estimate(
+    plan: Plan,
+    prices: PriceBook,
+    lake: Lake,
+    *,
+    priced_as: Callable[[str], str] = str,
+    deliverable_bytes: int,
+    cap: int | None,
+) -> Estimate:
+    """What a run of `plan` may cost and take. `deliverable_bytes` is the size of the text that is judged.
+
+    `priced_as` names the model at whose price a backend's calls are booked, where that is another.
+    """
     history = _history(lake)
-    steps = tuple(_step(kind, prices, history, deliverable_bytes) for kind in _kinds(plan))
+    steps = tuple(_step(kind, priced_as(kind.backend), prices, history, deliverable_bytes) for kind in _kinds(plan))
     worst = sum(step.worst for step in steps)
     return Estimate(
         steps=steps,
@@ -149,12 +160,14 @@ def _kinds(plan: Plan) -> list[_Kind]:
     return [kind for kind in kinds if kind.most_steps]
 
 
-def _step(kind: _Kind, prices: PriceBook, history: Mapping[tuple[str, str], _Measured], size: int) -> StepEstimate:
+def _step(
+    kind: _Kind, priced: str, prices: PriceBook, history: Mapping[tuple[str, str], _Measured], size: int
+) -> StepEstimate:
     guess = _guesses()[kind.purpose]
     known = history.get((kind.purpose, kind.backend))
     found = known if known is not None and known.steps >= ENOUGH_STEPS else _guessed(guess, size)
-    one = _cost(prices, kind.backend, found.calls, found.input, found.output)
-    one_p90 = _cost(prices, kind.backend, found.calls, found.input_p90, found.output_p90)
+    one = _cost(prices, priced, found.calls, found.input, found.output)
+    one_p90 = _cost(prices, priced, found.calls, found.input_p90, found.output_p90)
     return StepEstimate(
         purpose=kind.purpose,
         backend=kind.backend,
@@ -165,7 +178,7 @@ def _step(kind: _Kind, prices: PriceBook, history: Mapping[tuple[str, str], _Mea
         tokens=(round(found.input), round(found.output)),
         cost=math.ceil(one * kind.steps),
         cost_p90=math.ceil(one_p90 * kind.steps),
-        worst=_worst(kind, guess, prices, size) * kind.most_steps,
+        worst=_worst(kind, priced, guess, prices, size) * kind.most_steps,
         seconds=round(found.seconds * math.ceil(kind.steps / max(kind.beside, 1)), 1),
     )
 
@@ -184,11 +197,11 @@ def _cost(prices: PriceBook, backend: str, calls: float, tokens_in: float, token
     return calls * prices.cost(backend, Usage(input=round(tokens_in / calls), output=round(tokens_out / calls)))
 
 
-def _worst(kind: _Kind, guess: Guess, prices: PriceBook, size: int) -> int:
+def _worst(kind: _Kind, priced: str, guess: Guess, prices: PriceBook, size: int) -> int:
     """Every call of a step at the bound that the ledger reserves for it."""
     start = PROMPT_BYTES + math.ceil(max(guess.deliverable, 1.0) * min(size, INLINE_BYTES))
     return sum(
-        prices.worst_case(kind.backend, start + number * guess.grows_by, kind.max_output)
+        prices.worst_case(priced, start + number * guess.grows_by, kind.max_output)
         for number in range(guess.most_calls)
     )
 

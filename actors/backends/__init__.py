@@ -12,17 +12,21 @@ from bessemer.actors.backends._registry import (
     resolve_name,
     short_names,
 )
+from bessemer.actors.backends.agents import billing, priced_as, substitute
 
 __all__ = [
     "PROVIDERS",
     "CallContext",
     "Capabilities",
+    "billing",
     "capabilities",
     "check_keys",
     "check_place",
     "current_call",
     "key_variables",
     "open_backend",
+    "priced_as",
     "resolve_name",
     "short_names",
+    "substitute",
 ]

@@ -13,6 +13,9 @@ class CallContext(NamedTuple):
     """`run|path|index|n`."""
     persona: str = ""
     purpose: str = ""
+    epoch: int = 0
+    scopes: tuple[str, ...] = ()
+    """The caps the call counts against: what an agent's own requests count against too."""
 
 
 current_call: ContextVar[CallContext] = ContextVar("current_call", default=CallContext())  # noqa: B039  (frozen)

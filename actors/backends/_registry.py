@@ -15,12 +15,14 @@ import yaml
 
 from bessemer.actors.backends._clients import key_of, variable_of
 from bessemer.actors.backends._failures import KeySource
+from bessemer.actors.backends.agents import AGENTS, COMMAND, agent_keys, check_access, open_agent
 from bessemer.actors.backends.base import Backend, BackendName, split_name
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import MissingKey, SettingsError, UnknownBackend
 
 if TYPE_CHECKING:
     from bessemer.actors.backends._scripted import Scenario
+    from bessemer.actors.gateway import Meter, Upstream
 
 VENDOR_KEYS: dict[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_KEY",),
@@ -46,7 +48,7 @@ TEXT_MODELS: dict[str, tuple[str, ...]] = {
 """Models that read no images; a newer one is taken to read them, and its vendor says so where it does not."""
 COMPATIBLE_URL = "BESSEMER_COMPATIBLE_URL"
 SCENARIO = "BESSEMER_SCENARIO"
-PROVIDERS = (*VENDOR_KEYS, "openai-compatible", "embedded", "scripted")
+PROVIDERS = (*VENDOR_KEYS, *AGENTS, "openai-compatible", "embedded", "scripted", COMMAND)
 
 
 class Capabilities(NamedTuple):
@@ -83,6 +85,9 @@ def capabilities(backend: str, settings: BackendSettings | None = None) -> Capab
     provider = _split(backend).provider
     if provider == "embedded":
         return Capabilities(tools=False, may_judge=False, structured=True, images=False, documents=False)
+    if provider in AGENTS or provider == COMMAND:
+        # A schema is asked for in words, and what comes back is checked: no mode of a vendor is needed.
+        return Capabilities(tools=False, may_judge=True, structured=True, images=False, documents=False)
     if provider == "openai-compatible":
         given = (settings or BackendSettings()).compatible
         structured = given.structured == "json_schema"
@@ -100,11 +105,15 @@ def key_variables(backend: str, settings: BackendSettings) -> tuple[str, ...]:
     if provider in VENDOR_KEYS:
         own = settings.vendor(provider).key_variable
         return (own,) if own else VENDOR_KEYS[provider]
-    return ()
+    return agent_keys(provider, settings) if provider in AGENTS else ()
 
 
 def check_keys(backend: str, settings: BackendSettings, environ: Mapping[str, str] | None = None) -> None:
     """Raises MissingKey, which names the variable to set and never a value."""
+    name = _split(backend)
+    if name.provider in AGENTS or name.provider == COMMAND:
+        check_access(name, settings, environ)
+        return
     variables = key_variables(backend, settings)
     if variables and not key_of(variables, environ):
         raise MissingKey(f"{backend} needs a key: set {' or '.join(variables)} in the environment or in .env")
@@ -119,14 +128,16 @@ def check_place(backend: str, settings: BackendSettings) -> None:
         _scenario(name, settings)
 
 
-def open_backend(backend: str, settings: BackendSettings) -> Backend:
-    """Open `provider/model`; imports only the SDK it needs.
+def open_backend(backend: str, settings: BackendSettings, meter: Meter | None = None) -> Backend:
+    """Open `provider/model`; imports only the SDK it needs. `meter` buys the requests that an agent makes.
 
     Raises UnknownBackend, MissingKey, SettingsError (no address, no scenario, a malformed scenario).
     """
     name = _split(backend)
     if name.provider in VENDOR_KEYS:
         return _open_vendor(name, settings)
+    if name.provider in AGENTS or name.provider == COMMAND:
+        return open_agent(name, settings, meter, lambda vendor: _upstream(vendor, settings))
     if name.provider == "openai-compatible":
         return _open_compatible(name, settings)
     if name.provider == "embedded":
@@ -162,6 +173,16 @@ def _open_vendor(name: BackendName, settings: BackendSettings) -> Backend:
 
 def _key_source(variables: tuple[str, ...]) -> KeySource:
     return KeySource(variable_of(variables) or variables[0], key_of(variables))
+
+
+def _upstream(vendor: str, settings: BackendSettings) -> Upstream:
+    """Where an agent's traffic goes, and what pays for it."""
+    from bessemer.actors.gateway import Upstream
+
+    backend = f"{vendor}/-"
+    check_keys(backend, settings)
+    url = settings.vendor(vendor).base_url or os.environ.get(BASE_URL_VARIABLES[vendor], "")
+    return Upstream(url, key_of(key_variables(backend, settings)))
 
 
 def _open_compatible(name: BackendName, settings: BackendSettings) -> Backend:

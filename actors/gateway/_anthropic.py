@@ -62,6 +62,13 @@ class Messages:
     def read(self, path: str, body: dict[str, Any], limit: int) -> Asked:
         refuse_keys(body, ("container", "mcp_servers"))
         refuse_tools(body.get("tools"), _OWN_TOOLS)
+        edits = part(body, "context_management").get("edits")
+        if any(
+            str(part(edit).get("type")).startswith("compact") for edit in (edits if isinstance(edits, list) else [])
+        ):
+            raise Unbounded("compaction by the vendor is billed beside the answer's own usage; leave it out")
+        if body.get("inference_geo") not in (None, "global"):
+            raise Unbounded("`inference_geo` has a price of its own; leave it out")
         if body.get("speed") not in (None, "standard"):
             raise Unbounded("only the standard speed is allowed here: others have prices of their own")
         most = limit_of(body.get("max_tokens"), limit)

@@ -43,6 +43,8 @@ def refuse_tools(tools: Any, allowed: tuple[str, ...]) -> None:
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind is not None and not str(kind).startswith(allowed):
             raise Unbounded(f"the tool {kind!r} is run and billed by the vendor, so it is refused; leave it out")
+        if isinstance(tool, dict) and kind == "namespace":
+            refuse_tools(tool.get("tools"), allowed)
 
 
 def _check_inline(item: dict[str, Any]) -> None:

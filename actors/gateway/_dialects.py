@@ -40,6 +40,14 @@ class Asked(NamedTuple):
     """How many pictures the model is shown; their bytes say nothing about their tokens."""
 
 
+class Upstream(NamedTuple):
+    """Where a vendor is and how it is paid."""
+
+    base_url: str
+    """Empty means the vendor's own."""
+    key: str
+
+
 class UsageReader(Protocol):
     """Reads one answer. `usage` stays None until the vendor has said the final numbers."""
 

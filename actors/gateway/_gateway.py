@@ -19,11 +19,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from bessemer.actors.gateway._admit import Refused, admit, dialect_of, refuse, token_of
+from bessemer.actors.gateway._dialects import Upstream
 from bessemer.actors.gateway._meter import REQUEST_SECONDS, Meter, Parent
 from bessemer.actors.gateway._relay import Relay
 from bessemer.actors.gateway._sessions import Session, Sessions
@@ -35,13 +36,6 @@ LARGEST_REQUEST = 32 * 2**20
 END_SECONDS = 2.0
 """How long the end of a run waits for answers that are on their way; they are settled in any case."""
 CONNECT_SECONDS = 10.0
-
-
-class Upstream(NamedTuple):
-    """Where a vendor is and how it is paid."""
-
-    base_url: str
-    key: str
 
 
 class Gateway:

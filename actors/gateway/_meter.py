@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from bessemer.actors._call_accounting import Attempt, CallAccounting, Progress
 from bessemer.actors._calls import CallEnvelope
@@ -28,7 +28,8 @@ IMAGE_TOKENS = 16_384
 """More than any of the vendors counts for one picture."""
 
 
-class Parent(NamedTuple):
+@dataclass(frozen=True)
+class Parent:
     """The call of a run that started the agent. Nothing of it is random, so a request's key says where it belongs."""
 
     run: str

@@ -84,7 +84,7 @@ class Responses(_OpenAI):
         return path == "/v1/responses"
 
     def read(self, path: str, body: dict[str, Any], limit: int) -> Asked:
-        refuse_keys(body, ("previous_response_id", "conversation", "prompt", "background"))
+        refuse_keys(body, ("previous_response_id", "conversation", "prompt", "background", "context_management"))
         refuse_tools(body.get("tools"), _OWN_TOOLS)
         _refuse_tier(body)
         most = limit_of(body.get("max_output_tokens"), limit)

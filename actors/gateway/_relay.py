@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientSession, web
 
 from bessemer.actors.backends.base import CallFailure, FailureKind
 from bessemer.actors.gateway._answers import AnswerTap
-from bessemer.actors.gateway._dialects import Dialect
+from bessemer.actors.gateway._dialects import Dialect, Upstream
 from bessemer.actors.gateway._meter import Purchase
 from bessemer.actors.gateway._sessions import Session
-
-if TYPE_CHECKING:
-    from bessemer.actors.gateway._gateway import Upstream
 
 _SENT_ON = ("content-type", "accept", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta")
 _GIVEN_BACK = ("content-type", "request-id", "x-request-id", "retry-after", "x-should-retry")

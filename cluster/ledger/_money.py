@@ -97,7 +97,7 @@ def _unmetered(scope: ScopeRec) -> Refusal:
     cap = scope.cap or 0
     return refuse(
         BudgetExhausted,
-        f"the budget {scope.name} of {format_usd(cap)} cannot hold an unmetered call: nothing bounds what it costs; set "
+        f"the budget {scope.name} of {format_usd(cap)} cannot hold an unmetered call, whose cost nothing bounds; set "
         f"a price for each call under backends: prices: overrides: (call: USD), or lift the cap",
         scope=scope.name,
         left=max(cap - scope.used, 0),

@@ -118,7 +118,7 @@ async def _start(door: Door, policy: SandboxPolicy, words: list[str], means: _Me
     if door.name == "none":
         from bessemer.cluster.sandbox._view import environment
 
-        variables = {**environment(marked), "HOME": private, "TMPDIR": private}
+        variables = {**environment(marked), "HOME": private, "TMPDIR": private, **policy.env}
     given: IO[bytes] | None = None
     try:
         given = await asyncio.to_thread(_file_of, stdin) if stdin else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bessemer.actors._backend_service import book_of
+from bessemer.actors.backends import priced_as
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import BessemerError, UsageError
 from bessemer.cluster.files import write_atomic
@@ -63,6 +64,7 @@ def estimate_of(prepared: Prepared, settings: Settings) -> Estimate:
         plan,
         book_of(settings.backends),
         Lake(prepared.home.lake_url),
+        priced_as=lambda backend: priced_as(backend, settings.backends),
         deliverable_bytes=size_of_work(source) if source else 0,
         cap=prepared.budget,
     )

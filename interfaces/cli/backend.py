@@ -69,6 +69,8 @@ def check(
     if dry_run:
         _start.show_plan(prepared, settings, as_json)
         return
+    for notice in prepared.notices:
+        say(notice)
     found = _start.estimate_of(prepared, settings)
     say(f"{len(names)} calls: expected {format_usd(found.cost)}, at most {format_usd(found.worst)}")
     ended = CheckOutcome.model_validate(asyncio.run(_start.run_to_end(prepared, settings, address, as_json)))
@@ -77,6 +79,18 @@ def check(
     else:
         _screen.checked(ended)
     raise typer.Exit(ended.exit_code)
+
+
+@app.command()
+def login(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="claude-code, codex, gemini-cli or copilot.")],
+    config: Config = None,
+) -> None:
+    """Log in with an agent's own subscription, in a HOME kept for it. Its calls are unmetered: any cap refuses them."""
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces._agent_login import log_in
+
+    raise typer.Exit(log_in(agent, load_settings(files=config or []).backends))
 
 
 @app.command()

@@ -21,9 +21,11 @@ def routes(desk: Desk) -> list[web.RouteDef]:
         after = request.query.get("after", "0")
         if not after.isdigit():
             return web.json_response({"error": f"after is {after!r}; it counts entries"}, status=400)
+        await _refresh(desk)
         return web.json_response({"entries": desk.books.entries[int(after) :]})
 
     async def state(_: web.Request) -> web.Response:
+        await _refresh(desk)
         return web.json_response(_state(desk, started))
 
     async def turn(request: web.Request) -> web.Response:
@@ -41,6 +43,11 @@ def routes(desk: Desk) -> list[web.RouteDef]:
         web.get("/_simulator/state", state),
         web.post("/_simulator/{name}", turn),
     ]
+
+
+async def _refresh(desk: Desk) -> None:
+    for refresh in desk.refreshers:
+        await refresh()
 
 
 def _state(desk: Desk, started: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -96,6 +96,8 @@ class Desk:
     limits: Limits = field(init=False)
     books: Books = field(init=False)
     cache: PromptCache = field(default_factory=PromptCache)
+    refreshers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What brings the batches to where they should be by now."""
     _scenario: scenarios.Scenario | None = field(init=False)
     _seen: Counter[bytes] = field(default_factory=Counter)
     _serial: int = 0

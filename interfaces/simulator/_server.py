@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from bessemer.cluster.errors import UsageError
-from bessemer.interfaces.simulator import _control, anthropic, google, openai
+from bessemer.interfaces.simulator import (
+    _control,
+    anthropic,
+    anthropic_batches,
+    google,
+    google_batches,
+    openai,
+    openai_batches,
+)
 from bessemer.interfaces.simulator._desk import Desk
 from bessemer.interfaces.simulator._settings import Settings
 
@@ -85,16 +93,34 @@ def _application(desk: Desk) -> web.Application:
     app = web.Application(client_max_size=LARGEST_BODY)
     for part in (_control, anthropic, openai, google):
         app.router.add_routes(part.routes(desk))
-    app.router.add_get("/{version:v1|v1beta}/models", _models)
+    openais, googles = openai_batches.Batches(desk), google_batches.Batches(desk)
+    for batches in (anthropic_batches.Batches(desk), openais, googles):
+        app.router.add_routes(batches.routes())
+    app.router.add_get(f"/{google.VERSIONS}/models", _models)
+    theirs = openais.lists()
+    for word, handler in googles.lists().items():
+        app.router.add_get(f"/{google.VERSIONS}/{word}", _either(handler, theirs[word]))
     return app
 
 
+def _either(google_handler: google_batches.Handler, openai_handler: google_batches.Handler) -> google_batches.Handler:
+    """Two vendors have this path."""
+
+    async def either(request: web.Request) -> web.StreamResponse:
+        return await (google_handler if _google_asks(request) else openai_handler)(request)
+
+    return either
+
+
+def _google_asks(request: web.Request) -> bool:
+    """Whether a request is for Google, by the header that only its SDK sends or by a version only it has."""
+    return "x-goog-api-key" in request.headers or request.match_info["version"] != "v1"
+
+
 async def _models(request: web.Request) -> web.Response:
-    """Three vendors have this path; who asks is told by the headers that only its SDK sends."""
     if "anthropic-version" in request.headers:
         return web.json_response(anthropic.model_list(request))
-    google_asks = "x-goog-api-key" in request.headers or request.match_info["version"] != "v1"
-    return web.json_response((google if google_asks else openai).model_list(request))
+    return web.json_response((google if _google_asks(request) else openai).model_list(request))
 
 
 async def _listen(runner: web.AppRunner, port: int) -> None:
@@ -106,13 +132,14 @@ async def _listen(runner: web.AppRunner, port: int) -> None:
 
 async def _start_xai(desk: Desk, port: int) -> tuple[Any, int]:
     import grpc
-    from xai_sdk.proto import chat_pb2_grpc, models_pb2_grpc
+    from xai_sdk.proto import batch_pb2_grpc, chat_pb2_grpc, models_pb2_grpc
 
-    from bessemer.interfaces.simulator import xai
+    from bessemer.interfaces.simulator import xai, xai_batches
 
     size = ("grpc.max_receive_message_length", LARGEST_BODY)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), size])
     chat_pb2_grpc.add_ChatServicer_to_server(xai.Chat(desk), server)
+    batch_pb2_grpc.add_BatchMgmtServicer_to_server(xai_batches.BatchMgmt(desk), server)
     models_pb2_grpc.add_ModelsServicer_to_server(xai.Models(), server)
     try:
         bound = server.add_insecure_port(f"{HOST}:{port}")

@@ -42,7 +42,6 @@ def test_a_users_short_name_wins() -> None:
         ("cluade", "did you mean claude"),
         ("antropic/claude-opus-4-6", "did you mean anthropic/claude-opus-4-6"),
         ("zzz", "give provider/model"),
-        ("codex", "stands for 'codex/gpt-5.4'"),
         ("", "unknown backend ''"),
     ],
 )
