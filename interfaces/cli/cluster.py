@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from bessemer.cluster.ray_session import WarmCluster
 
 app = typer.Typer(help="Keep a local cluster warm, and see what its hosts are doing.", no_args_is_help=False)
@@ -51,7 +53,7 @@ def status(
     address: Annotated[str, typer.Option("--address", help="Address of another Ray cluster.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Name every actor and what it hosts."""
+    """Name every actor and what it hosts, and show what the limits of every model are now."""
     from bessemer.cluster import ray_session
 
     warm = ray_session.warm_cluster()
@@ -110,3 +112,37 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     console = Console(highlight=False)
     console.print(f"cluster at {address}", markup=False)
     console.print(table if rows else "no hosts yet: they start with the first run")
+    if limits := _limits(rows):
+        console.print(_limit_table(limits))
+
+
+def _limits(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """State of every limit by key: the cluster's as its limiter says it, others as their hosts do."""
+    ordered = sorted(rows, key=lambda row: row["actor"] == "limiter")
+    return {key: state for row in ordered for key, state in row.get("limits", {}).items()}
+
+
+def _limit_table(limits: dict[str, dict[str, Any]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("limit of", "in flight", "waiting", "requests/s", "breaker", "last 429", "runs"):
+        table.add_column(column, overflow="fold")
+    for key, state in sorted(limits.items()):
+        rate, throttled = state["rate"], state["last_throttled"]
+        table.add_row(
+            key,
+            f"{state['in_flight']} of {int(state['limit'])}",
+            str(state["waiting"]),
+            "unpaced" if rate is None else f"{rate:.1f}",
+            state["breaker"].replace("_", " "),
+            "never" if throttled is None else f"{throttled:.0f} s ago",
+            ", ".join(_flow(name, flow) for name, flow in state["flows"].items()) or "none",
+        )
+    return table
+
+
+def _flow(name: str, flow: dict[str, Any]) -> str:
+    weight = "" if flow["weight"] == 1 else f" x{flow['weight']:g}"
+    return f"{name}{weight}: {flow['in_flight']} + {flow['waiting']}"

@@ -258,3 +258,17 @@ async def test_wrong_backends_spend_nothing(tmp_path: Path, monkeypatch: pytest.
             await house.service.call(call(request=request))
         assert "\n" not in str(caught.value)
     assert not house.ledger.log
+
+
+async def test_a_refused_key_fails_every_waiting_call_with_the_reason(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {fail: auth, latency: 0.05}")
+    first = await house.service.call(call())
+    assert isinstance(read_answer(first), CallFailure)
+    others = await asyncio.gather(*(house.service.call(call(index=number)) for number in range(1, 20)))
+    failures = [read_answer(ended) for ended in others]
+    assert {failure.kind for failure in failures if isinstance(failure, CallFailure)} == {"auth"}
+    assert house.ledger.states() == ["released"]
+    assert isinstance(failures[0], CallFailure)
+    assert "refuses the key" in failures[0].message
+    await asyncio.sleep(0)
+    assert [row.row["kind"] for row in house.ledger.rows if row.table == "events"] == ["breaker_opened"]
