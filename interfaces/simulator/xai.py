@@ -13,6 +13,7 @@ from xai_sdk.proto import chat_pb2, chat_pb2_grpc, deferred_pb2, models_pb2, mod
 
 from bessemer.interfaces.simulator._answers import Answer, Usage
 from bessemer.interfaces.simulator._asked import Asked, Caller, Segment, Tool, caller_of, digest_of, picture
+from bessemer.interfaces.simulator._costs import cost_ticks
 from bessemer.interfaces.simulator._desk import Desk, Failed, Served
 from bessemer.interfaces.simulator._http import FOREVER, key_problem, pieces
 from bessemer.interfaces.simulator._models import models_of
@@ -211,7 +212,7 @@ def response_of(asked: Asked, answer: Answer, request_id: str) -> Any:
         model=asked.model,
         system_fingerprint="fp_simulated",
         outputs=[chat_pb2.CompletionOutput(index=0, message=message, finish_reason=FINISH[answer.finish])],
-        usage=usage_of(answer.usage),
+        usage=usage_of(asked, answer.usage),
         service_tier=usage_pb2.SERVICE_TIER_DEFAULT,
     )
     response.created.GetCurrentTime()
@@ -225,7 +226,7 @@ def _chunks(asked: Asked, answer: Answer, request_id: str) -> Iterator[Any]:
         yield _chunk(asked, request_id, chat_pb2.Delta(role=chat_pb2.ROLE_ASSISTANT, content=piece))
     last = _chunk(asked, request_id, chat_pb2.Delta(role=chat_pb2.ROLE_ASSISTANT, tool_calls=_calls(answer)))
     last.outputs[0].finish_reason = FINISH[answer.finish]
-    last.usage.CopyFrom(usage_of(answer.usage))
+    last.usage.CopyFrom(usage_of(asked, answer.usage))
     yield last
 
 
@@ -249,7 +250,7 @@ def _calls(answer: Answer) -> list[Any]:
     ]
 
 
-def usage_of(usage: Usage) -> Any:
+def usage_of(asked: Asked, usage: Usage) -> Any:
     """Usage as this vendor tells it: what was reasoned is not among the completion's tokens."""
     return usage_pb2.SamplingUsage(
         prompt_tokens=usage.input,
@@ -258,4 +259,5 @@ def usage_of(usage: Usage) -> Any:
         completion_tokens=usage.output - usage.reasoning,
         reasoning_tokens=usage.reasoning,
         total_tokens=usage.input + usage.output,
+        cost_in_usd_ticks=cost_ticks(asked, usage),
     )

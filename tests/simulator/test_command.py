@@ -145,3 +145,16 @@ def test_a_signal_ends_it_cleanly(number: int) -> None:
 def test_a_dial_that_does_not_exist_is_refused() -> None:
     with running() as simulator, pytest.raises(SettingsError, match="'colour' cannot be changed"):
         simulator.set(colour="red")
+
+
+def test_it_ends_with_the_program_that_started_it() -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", "--json", "--end-with-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
