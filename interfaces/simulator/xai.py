@@ -15,7 +15,7 @@ from bessemer.interfaces.simulator._answers import Answer, Usage
 from bessemer.interfaces.simulator._asked import Asked, Caller, Segment, Tool, caller_of, digest_of, picture
 from bessemer.interfaces.simulator._costs import cost_ticks
 from bessemer.interfaces.simulator._desk import Desk, Failed, Served
-from bessemer.interfaces.simulator._http import FOREVER, key_problem, pieces
+from bessemer.interfaces.simulator._http import FOREVER, BadRequest, key_problem, pieces, well_formed
 from bessemer.interfaces.simulator._models import models_of
 
 CODES = {
@@ -52,14 +52,14 @@ class Chat(chat_pb2_grpc.ChatServicer):  # type: ignore[misc]
 
     async def GetCompletion(self, request: Any, context: Context) -> Any:  # noqa: N802
         await check_key(context)
-        asked = read(request, _caller(context))
+        asked = await _read(request, context)
         with self._desk.receive(asked) as served:
             await _begin(context, served, served.wait)
             return response_of(asked, _answer(served), served.request_id)
 
     async def GetCompletionChunk(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
         await check_key(context)
-        asked = read(request, _caller(context), stream=True)
+        asked = await _read(request, context, stream=True)
         with self._desk.receive(asked) as served:
             await _begin(context, served, served.wait / 2)
             chunks = list(_chunks(asked, _answer(served), served.request_id))
@@ -70,7 +70,7 @@ class Chat(chat_pb2_grpc.ChatServicer):  # type: ignore[misc]
 
     async def StartDeferredCompletion(self, request: Any, context: Context) -> Any:  # noqa: N802
         await check_key(context)
-        asked = read(request, _caller(context))
+        asked = await _read(request, context)
         with self._desk.receive(asked) as served:
             await _begin(context, served, 0.0)
             done = response_of(asked, _answer(served), served.request_id)
@@ -145,12 +145,22 @@ def _answer(served: Served) -> Answer:
     return served.reply
 
 
+async def _read(request: Any, context: Context, *, stream: bool = False) -> Asked:
+    """Read a request, or end the call as one with an invalid argument."""
+    try:
+        return read(request, _caller(context), stream=stream)
+    except BadRequest as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
+        raise
+
+
 def _caller(context: Context) -> Caller:
     return caller_of({key: str(value) for key, value in context.invocation_metadata() or ()})
 
 
+@well_formed
 def read(request: Any, caller: Caller, *, stream: bool = False, batch: str = "") -> Asked:
-    """A completion request."""
+    """A completion request. Raises BadRequest."""
     form = request.response_format
     schema: dict[str, Any] | None = None
     if form.format_type == chat_pb2.FORMAT_TYPE_JSON_SCHEMA:
