@@ -66,9 +66,9 @@ SCHEMAS: dict[str, Any] = {
 def test_every_value_is_allowed(name: str) -> None:
     schema = SCHEMAS[name]
     check = Draft202012Validator(schema)
-    values = [draw_value(schema, random.Random(seed)) for seed in range(200)]
+    values = [draw_value(schema, random.Random(seed)) for seed in range(80)]
     assert [error.message for value in values for error in check.iter_errors(value)] == []
-    assert values == [draw_value(schema, random.Random(seed)) for seed in range(200)]
+    assert values == [draw_value(schema, random.Random(seed)) for seed in range(80)]
 
 
 @pytest.mark.parametrize("schema", [{"type": "integer", "not": {}}, {"$ref": "#/nowhere"}, {"allOf": [{"$ref": "#"}]}])
