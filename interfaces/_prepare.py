@@ -155,12 +155,12 @@ def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: S
 
 
 def assemble(
-    pipeline: str, plan: Any, settings: Settings, budget: MicroDollars | None, notices: Sequence[str]
+    pipeline: str, plan: RefinePlan | CheckPlan, settings: Settings, budget: MicroDollars | None, notices: Sequence[str]
 ) -> Prepared:
     """Name the run, pin what steers it, and make sure that the machine can do it."""
     if not settings.sandbox.disabled:
         find_door(settings.sandbox.door)
-    refuse_unmetered([getattr(plan, "build_backend", ""), plan.eval_backend], settings, budget)
+    refuse_unmetered(plan.models(), settings, budget)
     home = home_of(settings)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}

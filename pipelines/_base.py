@@ -45,6 +45,10 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def models(self) -> tuple[str, ...]:
+        """The backends the run may call, as `provider/model`."""
+        return ()
+
 
 class Outcome(BaseModel):
     """How a run ended."""

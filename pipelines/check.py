@@ -24,6 +24,9 @@ class CheckPlan(Plan):
     """Seconds for each call."""
     time_budget: float | None = None
 
+    def models(self) -> tuple[str, ...]:
+        return self.backends
+
 
 class Checked(BaseModel):
     """What one backend answered."""

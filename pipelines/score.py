@@ -35,6 +35,9 @@ class ScorePlan(Plan):
     max_output_tokens: int = 256
     time_budget: float | None = None
 
+    def models(self) -> tuple[str, ...]:
+        return (self.backend,)
+
 
 class ScoreAnswer(BaseModel):
     """What a model must answer."""

@@ -107,6 +107,7 @@ def simulate(
     batch_seconds: Annotated[float, typer.Option(min=0, help="How long a batch takes.")] = 1.0,
     batch_expires: Annotated[float, typer.Option(min=0, help="Seconds until a batch expires.")] = 86400.0,
     books: Annotated[Path | None, typer.Option(help="File that gets a JSON line for each request.")] = None,
+    end_with_stdin: Annotated[bool, typer.Option("--end-with-stdin", help="End when standard input closes.")] = False,
     as_json: Json = False,
 ) -> None:
     """Speak the wire formats of Anthropic, OpenAI, Google and xAI on loopback, with their faults. Nothing is paid."""
@@ -125,7 +126,7 @@ def simulate(
         batch_expires=batch_expires,
         books=books,
     )
-    run(settings, port, xai_port, as_json=as_json)
+    run(settings, port, xai_port, as_json=as_json, with_stdin=end_with_stdin)
 
 
 def _table(rows: list[BackendRow]) -> None:

@@ -170,4 +170,11 @@ def prompt_tokens(asked: Asked) -> int:
 
 
 def _told_usage(told: Any) -> Usage:
-    return Usage(told.input, told.cache_read, told.cache_write, told.cache_write_1h, told.output, told.reasoning)
+    return Usage(
+        input=told.input,
+        cache_read=told.cache_read,
+        cache_write_5m=told.cache_write - told.cache_write_1h,
+        cache_write_1h=told.cache_write_1h,
+        output=told.output,
+        reasoning=told.reasoning,
+    )

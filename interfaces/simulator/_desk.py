@@ -36,6 +36,7 @@ STATUS: dict[FaultKind, int] = {
     "bad_request": 400,
     "auth": 401,
     "permission": 403,
+    "not_found": 404,
     "html": 200,
 }
 """Kinds that are told by an HTTP status instead of an answer."""
@@ -49,6 +50,7 @@ MESSAGES: dict[FaultKind, str] = {
     "bad_request": "The request is not valid.",
     "auth": "The API key is not valid.",
     "permission": "The API key may not use this model.",
+    "not_found": "The model does not exist.",
 }
 _FROM_SCENARIO: dict[str, FaultKind] = {
     "connection": "dropped",

@@ -24,6 +24,7 @@ FaultKind = Literal[
     "bad_request",
     "auth",
     "permission",
+    "not_found",
     "html",
     "batch_dropped",
 ]

@@ -62,10 +62,10 @@ def running(**options: Any) -> Iterator[Simulator]:
     `options` are the flags of `bessemer backend simulate` with underscores: `seed=3`, `scenario=path`, `rate="50"`,
     `fault=["0.1:rate_limited"]`, `hide_limits=True`. Raises InfrastructureError with what it said if it does not start.
     """
-    arguments = ["--port", "0", "--json", *_flags(options)]
+    arguments = ["--port", "0", "--json", "--end-with-stdin", *_flags(options)]
     command = [sys.executable, "-m", "bessemer.interfaces.cli", "backend", "simulate", *arguments]
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
         try:
             assert process.stdout is not None
             record = json.loads(process.stdout.readline() or "{}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol
 
 from aiohttp import web
 
@@ -30,6 +31,22 @@ class BadRequest(Exception):
         self.message = message
         self.kind = kind
         self.status = status
+
+
+Given = ParamSpec("Given")
+
+
+def well_formed(read: Callable[Given, Asked]) -> Callable[Given, Asked]:
+    """Make whatever a malformed request trips over while it is read a BadRequest."""
+
+    @functools.wraps(read)
+    def reading(*args: Given.args, **kwargs: Given.kwargs) -> Asked:
+        try:
+            return read(*args, **kwargs)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise BadRequest(f"The request does not have the form it should have: {error}") from None
+
+    return reading
 
 
 class Dialect(Protocol):
@@ -139,6 +156,25 @@ def wanted(body: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) ->
     if not isinstance(value, kind):
         raise BadRequest(f"{name}: Input has the wrong type ({type(value).__name__})")
     return value
+
+
+def mapping(value: Any, name: str) -> dict[str, Any]:
+    """An object, empty where there is none. Raises BadRequest with its name."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadRequest(f"{name}: Input should be an object")
+    return value
+
+
+def number_in(request: web.Request, name: str, default: int) -> int:
+    """A whole number of the query string, at least 1. Raises BadRequest."""
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit() or text == "0":
+        raise BadRequest(f"{name}: {text!r} is not a number above 0")
+    return int(text)
 
 
 def sse(value: Mapping[str, Any], event: str = "") -> bytes:

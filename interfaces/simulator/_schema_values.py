@@ -10,6 +10,7 @@ from typing import Any
 
 from bessemer.interfaces.simulator._patterns import text_for
 
+_COMPOSED = frozenset(("$ref", "anyOf", "oneOf", "allOf"))
 ATTEMPTS = 30
 DEEP = 5
 """Nesting from which on only what is required is drawn."""
@@ -98,6 +99,8 @@ class _Drawing:
 
     def _resolved(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         """References followed, one branch chosen, all of allOf laid together; the schema itself where there is none."""
+        if _COMPOSED.isdisjoint(schema):
+            return schema
         rest = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf", "oneOf", "allOf", "$defs")}
         if "$ref" in schema:
             return _merged(self._follow(schema["$ref"]), rest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -54,7 +55,7 @@ class Address(NamedTuple):
         }
 
 
-def run(settings: Settings, port: int, xai_port: int | None, *, as_json: bool) -> None:
+def run(settings: Settings, port: int, xai_port: int | None, *, as_json: bool, with_stdin: bool) -> None:
     """Serve until a signal, and tell people on stderr and programs on stdout how to come here."""
 
     def started(address: Address) -> None:
@@ -63,16 +64,20 @@ def run(settings: Settings, port: int, xai_port: int | None, *, as_json: bool) -
         said = [f"export {name}={value}" for name, value in address.environment.items()]
         print(f"simulating at {address.url}, xAI at {address.xai_host}", *said, sep="\n", file=sys.stderr, flush=True)
 
-    asyncio.run(serve(settings, port, xai_port, started))
+    asyncio.run(serve(settings, port, xai_port, started, with_stdin=with_stdin))
 
 
-async def serve(settings: Settings, port: int, xai_port: int | None, started: Callable[[Address], None]) -> None:
-    """Serve until SIGINT or SIGTERM. Port 0 takes a free one. Raises UsageError for a port that is taken."""
+async def serve(
+    settings: Settings, port: int, xai_port: int | None, started: Callable[[Address], None], *, with_stdin: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until stdin closes. Port 0 takes a free one. Raises UsageError."""
     desk = Desk(settings)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
+    if with_stdin:
+        loop.add_reader(sys.stdin.fileno(), _read_stdin, ended)
     runner = web.AppRunner(_application(desk), handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
     await runner.setup()
     grpc_server = None
@@ -87,6 +92,12 @@ async def serve(settings: Settings, port: int, xai_port: int | None, started: Ca
             await grpc_server.stop(0.2)
         await runner.cleanup()
         desk.books.close()
+
+
+def _read_stdin(ended: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        ended.set()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
 
 def _application(desk: Desk) -> web.Application:

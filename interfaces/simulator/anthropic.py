@@ -12,7 +12,17 @@ from aiohttp import web
 from bessemer.interfaces.simulator._answers import Answer, Usage
 from bessemer.interfaces.simulator._asked import Asked, CacheLife, Segment, Tool, caller_of, digest_of, picture
 from bessemer.interfaces.simulator._desk import Desk, Failed, Served
-from bessemer.interfaces.simulator._http import BadRequest, exchange, key_problem, load, pieces, refusal, sse, wanted
+from bessemer.interfaces.simulator._http import (
+    BadRequest,
+    exchange,
+    key_problem,
+    load,
+    pieces,
+    refusal,
+    sse,
+    wanted,
+    well_formed,
+)
 from bessemer.interfaces.simulator._models import models_of
 
 ERROR_TYPES = {
@@ -156,6 +166,7 @@ def complain(desk: Desk, error: BadRequest) -> web.Response:
     return refusal(DIALECT, failed, identity, {"request-id": f"req_{identity}"})
 
 
+@well_formed
 def read(body: dict[str, Any], digest: bytes, headers: Mapping[str, str], batch: str = "", key: str = "") -> Asked:
     """A request of the Messages API. Raises BadRequest."""
     config = body.get("output_config") or {}

@@ -12,7 +12,7 @@ from aiohttp import web
 from bessemer.interfaces.simulator import anthropic
 from bessemer.interfaces.simulator._asked import digest_of
 from bessemer.interfaces.simulator._desk import Desk, Failed
-from bessemer.interfaces.simulator._http import BadRequest, cut, dump, load, wanted
+from bessemer.interfaces.simulator._http import BadRequest, cut, dump, load, mapping, number_in, wanted
 from bessemer.interfaces.simulator._jobs import Item, Job, Jobs, State, shuffled
 
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -59,7 +59,7 @@ class Batches:
         return web.json_response(await self._told(job, request))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        jobs, more = self._jobs.page(request.query.get("after_id", ""), int(request.query.get("limit", "20")))
+        jobs, more = self._jobs.page(request.query.get("after_id", ""), number_in(request, "limit", 20))
         data = [await self._told(job, request) for job in jobs]
         ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
         return web.json_response({"data": data, "has_more": more, **ends})
@@ -119,13 +119,14 @@ def _items(requests: list[dict[str, Any]], batch: str, request: web.Request) -> 
     seen: set[str] = set()
     items = []
     for number, one in enumerate(requests):
+        one = mapping(one, f"requests.{number}")
         key = str(one.get("custom_id", ""))
         if not CUSTOM_ID.fullmatch(key):
             raise BadRequest(f"requests.{number}.custom_id: {key!r} does not match ^[a-zA-Z0-9_-]{{1,64}}$")
         if key in seen:
             raise BadRequest(f"requests.{number}.custom_id: {key!r} is not unique in the batch")
         seen.add(key)
-        items.append(_item(key, one.get("params") or {}, batch, request))
+        items.append(_item(key, mapping(one.get("params"), f"requests.{number}.params"), batch, request))
     return items
 
 

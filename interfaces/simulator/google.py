@@ -11,7 +11,16 @@ from aiohttp import web
 from bessemer.interfaces.simulator._answers import Answer, Usage, prompt_tokens
 from bessemer.interfaces.simulator._asked import Asked, Segment, Tool, caller_of, digest_of, picture
 from bessemer.interfaces.simulator._desk import Desk, Failed, Served
-from bessemer.interfaces.simulator._http import BadRequest, exchange, key_problem, load, pieces, refusal, sse
+from bessemer.interfaces.simulator._http import (
+    BadRequest,
+    exchange,
+    key_problem,
+    load,
+    pieces,
+    refusal,
+    sse,
+    well_formed,
+)
 from bessemer.interfaces.simulator._models import models_of
 
 STATUS_WORDS = {
@@ -138,6 +147,7 @@ def complain(error: BadRequest) -> web.Response:
     return refusal(DIALECT, failed, "", {})
 
 
+@well_formed
 def read(
     body: dict[str, Any],
     model: str,

@@ -14,7 +14,7 @@ from bessemer.interfaces.simulator import google
 from bessemer.interfaces.simulator._asked import digest_of
 from bessemer.interfaces.simulator._desk import Desk, Failed
 from bessemer.interfaces.simulator._files import Files, StoredFile
-from bessemer.interfaces.simulator._http import BadRequest, cut, dump, load
+from bessemer.interfaces.simulator._http import BadRequest, cut, dump, load, mapping, number_in
 from bessemer.interfaces.simulator._jobs import Item, Job, Jobs, shuffled
 
 MOST_INLINE_BYTES = 20 * 1024**2
@@ -76,8 +76,8 @@ class Batches:
         file = self._uploads.get(request.query.get("upload_id", ""))
         if file is None:
             raise BadRequest("This upload was never started.", kind="not_found", status=404)
-        offset = int(request.headers.get("x-goog-upload-offset", "0"))
-        if offset != len(file.content):
+        offset = request.headers.get("x-goog-upload-offset", "0")
+        if offset != str(len(file.content)):
             raise BadRequest(f"The upload goes on at {len(file.content)}, not at {offset}.")
         file.content += raw
         if "finalize" not in command:
@@ -87,7 +87,7 @@ class Batches:
         return web.json_response(told, headers={"x-goog-upload-status": "final"})
 
     def _start_upload(self, request: web.Request, raw: bytes) -> web.Response:
-        given = load(raw or b"{}").get("file") or {}
+        given = mapping(load(raw or b"{}").get("file"), "file")
         upload = self._desk.request_id()
         identity = str(given.get("name") or f"files/{upload[:12]}").removeprefix("files/")
         kind = request.headers.get("x-goog-upload-header-content-type", "application/jsonl")
@@ -113,35 +113,29 @@ class Batches:
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        batch = load(raw).get("batch") or {}
-        given = batch.get("inputConfig") or {}
+        batch = mapping(load(raw).get("batch"), "batch")
+        given = mapping(batch.get("inputConfig"), "batch.inputConfig")
+        inline = mapping(given.get("requests"), "batch.inputConfig.requests").get("requests") or ()
+        requests = [mapping(one, "batch.inputConfig.requests.requests") for one in inline]
         identity = self._desk.request_id()
         model = request.match_info["model"]
         if named := given.get("fileName"):
-            file = self._file(str(named).removeprefix("files/"))
-            items = list(_from_lines(file.content, model, identity))
+            items = list(_from_lines(self._file(str(named).removeprefix("files/")).content, model, identity))
+        elif len(raw) > MOST_INLINE_BYTES:
+            raise BadRequest(f"Request payload size exceeds the limit: {MOST_INLINE_BYTES} bytes.")
         else:
-            if len(raw) > MOST_INLINE_BYTES:
-                raise BadRequest("Request payload size exceeds the limit: 20971520 bytes.")
-            items = list(_from_inline((given.get("requests") or {}).get("requests") or (), model, identity))
+            items = list(_from_inline(requests, model, identity))
         if not items:
             raise BadRequest("* batch.inputConfig: a batch takes at least one request")
-        metas = [item.get("metadata") for item in (given.get("requests") or {}).get("requests") or ()]
-        job = self._jobs.open(
-            identity,
-            items,
-            whole=True,
-            model=model,
-            name=batch.get("displayName", ""),
-            by_file=bool(named),
-            metas=metas,
-        )
+        metas = [one.get("metadata") for one in requests]
+        name = str(batch.get("displayName") or "")
+        job = self._jobs.open(identity, items, whole=True, model=model, name=name, by_file=bool(named), metas=metas)
         if self._desk.submission_is_lost(raw):
             return cut(request)
         return web.json_response(await self._told(job))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        size = int(request.query.get("pageSize") or 50)
+        size = number_in(request, "pageSize", 50)
         jobs, more = self._jobs.page(request.query.get("pageToken", ""), size)
         told: dict[str, Any] = {"operations": [await self._told(job) for job in jobs]}
         return web.json_response(told | ({"nextPageToken": jobs[-1].id} if more else {}))
@@ -212,17 +206,16 @@ def _from_lines(content: bytes, model: str, batch: str) -> Iterator[Item]:
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             value = json.loads(line)
-            yield _item(str(value.get("key", "")), value["request"], model, batch)
-        except (ValueError, KeyError, TypeError) as error:
+            yield _item(str(value.get("key", "")), mapping(value["request"], "request"), model, batch)
+        except (AttributeError, ValueError, KeyError, TypeError) as error:
             raise BadRequest(f"Line {number} of the input file is not a request: {error}") from None
 
 
-def _from_inline(requests: Any, model: str, batch: str) -> Iterator[Item]:
+def _from_inline(requests: list[dict[str, Any]], model: str, batch: str) -> Iterator[Item]:
     for number, one in enumerate(requests):
-        metadata = one.get("metadata") or {}
-        yield _item(
-            str(metadata.get("key") or next(iter(metadata.values()), number)), one.get("request") or {}, model, batch
-        )
+        metadata = mapping(one.get("metadata"), "metadata")
+        key = metadata.get("key") or next(iter(metadata.values()), number)
+        yield _item(str(key), mapping(one.get("request"), "request"), model, batch)
 
 
 def _item(key: str, body: dict[str, Any], model: str, batch: str) -> Item:

@@ -13,7 +13,7 @@ from bessemer.interfaces.simulator import openai, openai_chat, openai_responses
 from bessemer.interfaces.simulator._asked import digest_of
 from bessemer.interfaces.simulator._desk import Desk, Failed
 from bessemer.interfaces.simulator._files import Files, StoredFile
-from bessemer.interfaces.simulator._http import BadRequest, Dialect, cut, dump, load, wanted
+from bessemer.interfaces.simulator._http import BadRequest, Dialect, cut, dump, load, mapping, number_in, wanted
 from bessemer.interfaces.simulator._jobs import Item, Job, Jobs, shuffled
 
 READERS = {"/v1/responses": openai_responses.read, "/v1/chat/completions": openai_chat.read}
@@ -108,7 +108,7 @@ class Batches:
         return web.json_response(await self._told(job))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        jobs, more = self._jobs.page(request.query.get("after", ""), int(request.query.get("limit", "20")))
+        jobs, more = self._jobs.page(request.query.get("after", ""), number_in(request, "limit", 20))
         data = [await self._told(job) for job in jobs]
         ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
         return web.json_response({"object": "list", "data": data, "has_more": more, **ends})
@@ -196,8 +196,8 @@ def _items(content: bytes, endpoint: str, batch: str, errors: list[dict[str, Any
     for number, line in enumerate(lines, start=1):
         try:
             value = json.loads(line)
-            key, url, body = value["custom_id"], value["url"], value["body"]
-        except (ValueError, KeyError, TypeError) as error:
+            key, url, body = str(value["custom_id"]), value["url"], mapping(value["body"], "body")
+        except (BadRequest, ValueError, KeyError, TypeError) as error:
             message = f"This line is not a request: {type(error).__name__} {error}"
             errors.append({"code": "invalid_json_line", "line": number, "message": message, "param": None})
             continue

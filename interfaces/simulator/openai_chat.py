@@ -8,7 +8,7 @@ from typing import Any
 
 from bessemer.interfaces.simulator._answers import Answer, Usage
 from bessemer.interfaces.simulator._asked import Asked, Segment, Tool, caller_of
-from bessemer.interfaces.simulator._http import BadRequest, pieces, sse, wanted
+from bessemer.interfaces.simulator._http import BadRequest, pieces, sse, wanted, well_formed
 from bessemer.interfaces.simulator._openai_words import OpenAIWords, content_text, tools_text
 
 FINISH = {"refusal": "stop"}
@@ -43,6 +43,7 @@ class Completions(OpenAIWords):
         yield b"data: [DONE]\n\n"
 
 
+@well_formed
 def read(body: dict[str, Any], digest: bytes, headers: Mapping[str, str], batch: str = "", key: str = "") -> Asked:
     """A request of Chat Completions. Raises BadRequest."""
     form = body.get("response_format") or {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from bessemer.interfaces.simulator._answers import REFUSAL, Answer, Usage
 from bessemer.interfaces.simulator._asked import Asked, Segment, Tool, caller_of
-from bessemer.interfaces.simulator._http import BadRequest, pieces, sse, wanted
+from bessemer.interfaces.simulator._http import BadRequest, pieces, sse, wanted, well_formed
 from bessemer.interfaces.simulator._openai_words import OpenAIWords, content_text, tools_text
 
 
@@ -60,6 +60,7 @@ class Responses(OpenAIWords):
         yield {"type": f"response.{whole['status']}", "response": whole}
 
 
+@well_formed
 def read(body: dict[str, Any], digest: bytes, headers: Mapping[str, str], batch: str = "", key: str = "") -> Asked:
     """A request of the Responses API. Raises BadRequest."""
     form = (body.get("text") or {}).get("format") or {}

@@ -13,8 +13,9 @@ from xai_sdk.proto import chat_pb2, chat_pb2_grpc, deferred_pb2, models_pb2, mod
 
 from bessemer.interfaces.simulator._answers import Answer, Usage
 from bessemer.interfaces.simulator._asked import Asked, Caller, Segment, Tool, caller_of, digest_of, picture
+from bessemer.interfaces.simulator._costs import cost_ticks
 from bessemer.interfaces.simulator._desk import Desk, Failed, Served
-from bessemer.interfaces.simulator._http import FOREVER, key_problem, pieces
+from bessemer.interfaces.simulator._http import FOREVER, BadRequest, key_problem, pieces, well_formed
 from bessemer.interfaces.simulator._models import models_of
 
 CODES = {
@@ -51,14 +52,14 @@ class Chat(chat_pb2_grpc.ChatServicer):  # type: ignore[misc]
 
     async def GetCompletion(self, request: Any, context: Context) -> Any:  # noqa: N802
         await check_key(context)
-        asked = read(request, _caller(context))
+        asked = await _read(request, context)
         with self._desk.receive(asked) as served:
             await _begin(context, served, served.wait)
             return response_of(asked, _answer(served), served.request_id)
 
     async def GetCompletionChunk(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
         await check_key(context)
-        asked = read(request, _caller(context), stream=True)
+        asked = await _read(request, context, stream=True)
         with self._desk.receive(asked) as served:
             await _begin(context, served, served.wait / 2)
             chunks = list(_chunks(asked, _answer(served), served.request_id))
@@ -69,7 +70,7 @@ class Chat(chat_pb2_grpc.ChatServicer):  # type: ignore[misc]
 
     async def StartDeferredCompletion(self, request: Any, context: Context) -> Any:  # noqa: N802
         await check_key(context)
-        asked = read(request, _caller(context))
+        asked = await _read(request, context)
         with self._desk.receive(asked) as served:
             await _begin(context, served, 0.0)
             done = response_of(asked, _answer(served), served.request_id)
@@ -144,12 +145,22 @@ def _answer(served: Served) -> Answer:
     return served.reply
 
 
+async def _read(request: Any, context: Context, *, stream: bool = False) -> Asked:
+    """Read a request, or end the call as one with an invalid argument."""
+    try:
+        return read(request, _caller(context), stream=stream)
+    except BadRequest as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
+        raise
+
+
 def _caller(context: Context) -> Caller:
     return caller_of({key: str(value) for key, value in context.invocation_metadata() or ()})
 
 
+@well_formed
 def read(request: Any, caller: Caller, *, stream: bool = False, batch: str = "") -> Asked:
-    """A completion request."""
+    """A completion request. Raises BadRequest."""
     form = request.response_format
     schema: dict[str, Any] | None = None
     if form.format_type == chat_pb2.FORMAT_TYPE_JSON_SCHEMA:
@@ -211,7 +222,7 @@ def response_of(asked: Asked, answer: Answer, request_id: str) -> Any:
         model=asked.model,
         system_fingerprint="fp_simulated",
         outputs=[chat_pb2.CompletionOutput(index=0, message=message, finish_reason=FINISH[answer.finish])],
-        usage=usage_of(answer.usage),
+        usage=usage_of(asked, answer.usage),
         service_tier=usage_pb2.SERVICE_TIER_DEFAULT,
     )
     response.created.GetCurrentTime()
@@ -225,7 +236,7 @@ def _chunks(asked: Asked, answer: Answer, request_id: str) -> Iterator[Any]:
         yield _chunk(asked, request_id, chat_pb2.Delta(role=chat_pb2.ROLE_ASSISTANT, content=piece))
     last = _chunk(asked, request_id, chat_pb2.Delta(role=chat_pb2.ROLE_ASSISTANT, tool_calls=_calls(answer)))
     last.outputs[0].finish_reason = FINISH[answer.finish]
-    last.usage.CopyFrom(usage_of(answer.usage))
+    last.usage.CopyFrom(usage_of(asked, answer.usage))
     yield last
 
 
@@ -249,7 +260,7 @@ def _calls(answer: Answer) -> list[Any]:
     ]
 
 
-def usage_of(usage: Usage) -> Any:
+def usage_of(asked: Asked, usage: Usage) -> Any:
     """Usage as this vendor tells it: what was reasoned is not among the completion's tokens."""
     return usage_pb2.SamplingUsage(
         prompt_tokens=usage.input,
@@ -258,4 +269,5 @@ def usage_of(usage: Usage) -> Any:
         completion_tokens=usage.output - usage.reasoning,
         reasoning_tokens=usage.reasoning,
         total_tokens=usage.input + usage.output,
+        cost_in_usd_ticks=cost_ticks(asked, usage),
     )

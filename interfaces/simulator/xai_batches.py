@@ -12,7 +12,8 @@ from xai_sdk.proto import batch_pb2, batch_pb2_grpc
 
 from bessemer.interfaces.simulator import xai
 from bessemer.interfaces.simulator._asked import Caller
-from bessemer.interfaces.simulator._desk import Desk
+from bessemer.interfaces.simulator._desk import Desk, Failed
+from bessemer.interfaces.simulator._http import BadRequest
 from bessemer.interfaces.simulator._jobs import Item, Job, Jobs
 
 PAGE = 100
@@ -51,8 +52,7 @@ class BatchMgmt(batch_pb2_grpc.BatchMgmtServicer):  # type: ignore[misc]
             if key in held:
                 await context.abort(grpc.StatusCode.ALREADY_EXISTS, f"batch_request_id {key!r} is not unique")
             held.add(key)
-            asked = xai.read(one.completion_request, Caller(key), batch=job.id)
-            items.append(Item(key, asked))
+            items.append(_item(key, one.completion_request, job.id))
         job.add(items)
         if self._desk.submission_is_lost(request.SerializeToString(deterministic=True)):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
@@ -128,8 +128,16 @@ class BatchMgmt(batch_pb2_grpc.BatchMgmtServicer):  # type: ignore[misc]
         return batch
 
 
+def _item(key: str, request: Any, batch: str) -> Item:
+    try:
+        return Item(key, xai.read(request, Caller(key), batch=batch))
+    except BadRequest as error:
+        return Item(key, None, Failed("bad_request", 400, error.message))
+
+
 def _page(items: list[Item], request: Any) -> tuple[list[Item], str | None]:
-    start = int(request.pagination_token or 0)
+    token = request.pagination_token
+    start = int(token) if token.isdigit() else 0
     end = start + (request.limit or PAGE)
     return items[start:end], str(end) if end < len(items) else None
 

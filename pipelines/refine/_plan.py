@@ -48,6 +48,9 @@ class RefinePlan(Plan):
     max_output_tokens: int = 4096
     max_file_bytes: int = 50_000_000
 
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for name in (self.build_backend, self.eval_backend) if name))
+
 
 class Work(_Frozen):
     """What was taken in."""

@@ -190,7 +190,7 @@ def read_anthropic(message: Any) -> Got:
     usage = Usage(
         input=used.input_tokens + used.cache_read_input_tokens + written,
         cache_read=used.cache_read_input_tokens,
-        cache_write=used.cache_creation.ephemeral_5m_input_tokens,
+        cache_write=written,
         cache_write_1h=used.cache_creation.ephemeral_1h_input_tokens,
         output=used.output_tokens,
         reasoning=used.output_tokens_details.thinking_tokens,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bessemer.interfaces.simulator import Simulator
-from tests.simulator._sdks import SCHEMA, VENDORS, SDKs, Verdict
+from tests.simulator._sdks import SCHEMA, VENDORS, SDKs, Verdict, xai_request
 from tests.simulator.conftest import last
 
 ENDED = {"anthropic": "end_turn", "openai": "completed", "chat": "stop", "google": "STOP", "xai": "REASON_STOP"}
@@ -102,7 +102,7 @@ async def test_anthropic_tells_the_two_lives_of_a_cache_apart(sdks: SDKs) -> Non
         {"type": "text", "text": "short" * 1000, "cache_control": {"type": "ephemeral", "ttl": "5m"}},
     ]
     used = (await sdks.ask("anthropic", "Go.", system=system)).usage
-    assert (used.cache_write_1h, used.cache_write, used.input) == (1250, 1250, 2501)
+    assert (used.cache_write_1h, used.cache_write, used.input) == (1250, 2500, 2501)
 
 
 async def test_the_models_of_each_vendor_are_listed(sdks: SDKs) -> None:
@@ -113,3 +113,10 @@ async def test_the_models_of_each_vendor_are_listed(sdks: SDKs) -> None:
         [model.name for model in await sdks.xai.models.list_language_models()],
     ]
     assert [names[0].split("-")[0] for names in listed] == ["claude", "gpt", "models/gemini", "grok"]
+
+
+async def test_xai_says_what_a_call_cost(sdks: SDKs) -> None:
+    chat = sdks.xai.chat.create(**xai_request("x" * 4000, max_output=100))
+    response = await chat.sample()
+    dollars = (1000 * 1.25 + response.usage.completion_tokens * 2.5) / 1_000_000
+    assert response.cost_usd == pytest.approx(dollars, abs=1e-6)

@@ -23,6 +23,7 @@ ERRORS: dict[str, dict[str, Any]] = {
     "context_length": {"anthropic": 400, "openai": 400, "google": 400, "xai": "INVALID_ARGUMENT"},
     "bad_request": {"anthropic": 400, "openai": 400, "google": 400, "xai": "INVALID_ARGUMENT"},
     "auth": {"anthropic": 401, "openai": 401, "google": 401, "xai": "UNAUTHENTICATED"},
+    "not_found": {"anthropic": 404, "openai": 404, "google": 404, "xai": "NOT_FOUND"},
     "permission": {"anthropic": 403, "openai": 403, "google": 403, "xai": "PERMISSION_DENIED"},
 }
 REFUSED = {"anthropic": "refusal", "openai": "refusal", "chat": "refusal", "google": "SAFETY", "xai": "REASON_STOP"}

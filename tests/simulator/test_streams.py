@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import pytest
 
 from bessemer.interfaces.simulator import Simulator
@@ -47,5 +48,5 @@ async def test_a_stream_says_what_the_whole_answer_says(vendor: str, sdks: SDKs,
 async def test_a_stream_breaks_off(vendor: str, sdks: SDKs, simulator: Simulator) -> None:
     simulator.set(faults=["1:dropped"])
     for number in range(4):
-        with pytest.raises((*LOST, Exception)):
+        with pytest.raises((*LOST, httpx2.TransportError)):
             await stream(sdks, vendor, f"Break {number}.")
