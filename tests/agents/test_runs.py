@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from bessemer.actors._backend_service import BackendService
 from bessemer.actors._calls import BudgetRefused, read_answer
 from bessemer.actors.backends.base import CallFailure, Reply
 from bessemer.cluster.errors import SandboxUnavailable
@@ -220,6 +222,32 @@ async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not await asyncio.to_thread(holds):
             await asyncio.sleep(0.05)
+
+
+async def test_a_host_that_dies_leaves_the_agents_requests_charged_and_its_successor_starts_anew(
+    house: House, upstream: Upstream
+) -> None:
+    going = asyncio.Event()
+
+    async def never(_: web.Request, __: dict[str, Any]) -> web.StreamResponse:
+        going.set()
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    upstream.script = [never]
+    lost = asyncio.create_task(house.service.call(call("codex/gpt-5.4", "What?")))
+    await going.wait()
+    successor = BackendService(house.ledger, settings=house.settings)
+    reply = read_answer(await successor.call(call("codex/gpt-5.4", "What?")))
+    assert isinstance(reply, Reply)
+    states = {name: stored.state for name, stored in house.ledger.attempts.items()}
+    assert states["r|s|0|1"] == "in_doubt"
+    assert states["r|s/agent-0.1|0|1"] == "reserved"
+    assert states["r|s/agent-0.2|0|1"] == states["r|s|0|2"] == "settled"
+    assert house.ledger.used == GPT + house.ledger.attempts["r|s/agent-0.1|0|1"].worst
+    await successor.close()
+    lost.cancel()
+    await asyncio.wait([lost])
 
 
 async def test_tools_are_refused(house: House) -> None:

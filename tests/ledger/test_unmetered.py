@@ -34,6 +34,6 @@ def test_a_finished_unmetered_call_still_answers_under_a_cap_set_later(ledger: L
     one(ledger, opening(caps={"run:r": None}))
     one(ledger, unmetered())
     one(ledger, settling(cost=0))
-    one(ledger, SetCap(scope="run:r", cap=5, version=1))
+    one(ledger, SetCap(scope="run:r", cap=5, version=2))
     assert isinstance(one(ledger, unmetered("k2")), Outcome)
     assert isinstance(one(ledger, unmetered("k3", index=1)), Refusal)
