@@ -16,6 +16,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bessemer.actors._admission import why_refused
 from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
 from bessemer.actors.backends import CallContext, billing, current_call, open_backend
@@ -136,6 +137,9 @@ class BackendService:
         now = asyncio.get_running_loop().time()
         progress = Progress(started=now, deadline=now + envelope.within)
         worst = self._books.worst_case(envelope)
+        window = self._books.context_window(envelope.request.backend)
+        if (refused := why_refused(envelope.request, self.settings, window)) is not None:
+            return await self._books.give_up(envelope, refused, progress)
         backend = await self._backend(envelope.request.backend)
         while True:
             try:

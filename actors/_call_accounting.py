@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from bessemer.actors._call_rows import Ended, call_row
+from bessemer.actors._call_rows import Ended, bill_event, call_row
 from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, request_bytes
+from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import CallFailure, Reply, Usage
 from bessemer.cluster.errors import DeadlineExceeded, LedgerUnavailable, Pending
 from bessemer.cluster.ledger.operations import (
@@ -111,7 +112,12 @@ class CallAccounting:
     def worst_case(self, envelope: CallEnvelope) -> int:
         """The most the call can cost, in micro-dollars. Raises UnpricedModel."""
         request = envelope.request
-        return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens)
+        seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
+        return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
+
+    def context_window(self, backend: str) -> int | None:
+        """Most input tokens that `backend` reads, where it is known."""
+        return self._prices.context_window(backend)
 
     async def reserve(self, envelope: CallEnvelope, worst: int, progress: Progress) -> Attempt | Outcome:
         """An attempt that may be sent now, or the outcome the call has already.
@@ -141,13 +147,15 @@ class CallAccounting:
     ) -> Outcome:
         """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
         cost = self._cost(envelope.request.backend, usage, attempt.sent_at)
+        unmetered = self._prices.is_unmetered(envelope.request.backend)
+        bills = () if unmetered else bill_event(envelope, usage, cost)
         operation = Settle(
             attempt=attempt.id,
             epoch=envelope.epoch,
             cost=cost,
             usage=usage.model_dump(),
             answer=reply_value(result) if isinstance(result, Reply) else failure_value(result),
-            rows=(call_row(envelope, self._ended(envelope, attempt, result, cost, progress)),),
+            rows=(call_row(envelope, self._ended(envelope, attempt, result, cost, progress)), *bills),
         )
         self._close(attempt)
         return await undisturbed(patiently(lambda: self._ledger.settle(operation), LEDGER_PATIENCE))

@@ -10,7 +10,11 @@ from bessemer.actors._calls import CallEnvelope
 from bessemer.actors.backends.base import CallFailure, Reply, Usage, split_name
 from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.ledger.operations import LakeRecord
-from bessemer.cluster.records import CallRecord
+from bessemer.cluster.records import CallRecord, EventRecord
+
+TICKS_PER_MICRO_DOLLAR = 10_000
+TOLERATED_DIFFERENCE = 0.01
+"""Part of our cost by which the vendor's may differ."""
 
 
 class Ended(NamedTuple):
@@ -58,6 +62,21 @@ def call_row(envelope: CallEnvelope, ended: Ended) -> LakeRecord:
     ).to_lake()
 
 
+def bill_event(envelope: CallEnvelope, usage: Usage, cost: int) -> tuple[LakeRecord, ...]:
+    """An `events` row where the vendor's own bill and ours are too far apart: then the price table is wrong."""
+    if usage.vendor_cost is None:
+        return ()
+    billed = usage.vendor_cost / TICKS_PER_MICRO_DOLLAR
+    # Ours is rounded up, so less than a micro-dollar apart is no difference.
+    if abs(billed - cost) <= max(1.0, TOLERATED_DIFFERENCE * cost):
+        return ()
+    text = (
+        f"{envelope.request.backend} billed {billed / 1e6:.6f} dollars for a call priced here at {cost / 1e6:.6f}; "
+        f"set its price under backends: prices: overrides:"
+    )
+    return (EventRecord(run=envelope.run, path=envelope.path, kind="price_differs", text=text).to_lake(),)
+
+
 def _ending(result: Reply | CallFailure) -> dict[str, Any]:
     """What is known only of an answer, or only of a failure, and the tokens of either."""
     usage = result.usage or Usage()
@@ -65,8 +84,11 @@ def _ending(result: Reply | CallFailure) -> dict[str, Any]:
         "input_tokens": usage.input,
         "cache_read_tokens": usage.cache_read,
         "cache_write_tokens": usage.cache_write,
+        "cache_write_1h_tokens": usage.cache_write_1h,
         "output_tokens": usage.output,
         "reasoning_tokens": usage.reasoning,
+        "tier": usage.tier,
+        "vendor_cost": None if usage.vendor_cost is None else usage.vendor_cost / TICKS_PER_MICRO_DOLLAR,
     }
     if isinstance(result, CallFailure):
         return {**tokens, "failure": result.kind, "failure_message": " ".join(result.message.split())[:300]}

@@ -85,8 +85,9 @@ def request_bytes(request: ModelRequest) -> int:
     """Upper bound in bytes of what the model is made to read: no token is shorter than a byte.
 
     A schema counts twice, because some vendors also put it into words; each message has a template around it.
+    Attachments are not in it: a model reads an image in its own measure (`attachment_tokens`).
     """
-    texts = len(request.instructions.encode()) + len(request.prompt.encode())
+    texts = sum(len(text.encode()) for text in (request.instructions, request.shared_prefix, request.prompt))
     history = sum(len(canonical_json(message)) + 64 for message in request.history)
     tools = sum(len(canonical_json(tool.model_dump())) + 64 for tool in request.tools)
     schema = 2 * len(canonical_json(request.output_schema)) if request.output_schema is not None else 0

@@ -47,6 +47,13 @@ class ProviderSettings(_Frozen):
     max_in_flight: int = Field(default=256, ge=1)
 
 
+class XaiSettings(ProviderSettings):
+    """xAI, which is reached over gRPC: `base_url` is `host:port`."""
+
+    plaintext: bool | None = None
+    """True sends without encryption, the key included; none does so only to this machine."""
+
+
 class CompatibleSettings(_Frozen):
     """Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, a gateway."""
 
@@ -105,7 +112,7 @@ class BackendSettings(_Frozen):
     anthropic: ProviderSettings = ProviderSettings()
     openai: ProviderSettings = ProviderSettings()
     google: ProviderSettings = ProviderSettings()
-    xai: ProviderSettings = ProviderSettings()
+    xai: XaiSettings = XaiSettings()
     compatible: CompatibleSettings = CompatibleSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     scripted: ScriptedSettings = ScriptedSettings()

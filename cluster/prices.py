@@ -7,6 +7,7 @@ applies to one call: long-context tiers jump for the whole request, so summed us
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
 from collections.abc import Mapping
@@ -29,13 +30,17 @@ if TYPE_CHECKING:
 FREE_PROVIDERS = frozenset({"embedded", "scripted"})
 OVERHEAD_TOKENS = 1024
 """Input tokens a provider may add to what is sent: chat template, tool and schema preambles."""
+_USUAL_TIERS = frozenset({"", "default", "standard", "auto"})
 _PRICE_DATA_IDS = {"xai": "x-ai"}
 _PRICE_HORIZON = timedelta(hours=1)
 """A call reserved now ends within this time; a price that rises meanwhile is counted in its worst case."""
 
 
 class TokenUsage(Protocol):
-    """Tokens of one call: `input` includes both caches, `cache_write` its one-hour part, `output` reasoning."""
+    """Tokens of one call: `input` includes both caches, `cache_write` its one-hour part, `output` reasoning.
+
+    `tier` is the vendor's word for how the call was processed; a word without a price of its own costs the usual one.
+    """
 
     @property
     def input(self) -> int: ...
@@ -49,6 +54,8 @@ class TokenUsage(Protocol):
     def output(self) -> int: ...
     @property
     def reasoning(self) -> int: ...
+    @property
+    def tier(self) -> str: ...
 
 
 class _Tier(NamedTuple):
@@ -140,22 +147,33 @@ class PriceBook:
         """Raises UnpricedModel unless every call to `backend` can be priced."""
         self._rates(backend, datetime.now(UTC))
 
-    def worst_case(self, backend: str, request_bytes: int, max_output_tokens: int) -> MicroDollars:
+    def context_window(self, backend: str) -> int | None:
+        """Most input tokens the model reads; None where the price data does not know, or not the model."""
+        provider, _, model = backend.partition("/")
+        try:
+            window: int | None = self._info(backend, provider, model).context_window
+        except UnpricedModel:
+            return None
+        return window
+
+    def worst_case(
+        self, backend: str, request_bytes: int, max_output_tokens: int, attachment_tokens: int = 0
+    ) -> MicroDollars:
         """The most one call can cost if it is sent within the hour.
 
-        `request_bytes` is the UTF-8 length of everything sent: a token is at least one byte, so it bounds the input.
-        Raises UnpricedModel.
+        `request_bytes` is the UTF-8 length of all text sent: a token is at least one byte, so it bounds the input;
+        `attachment_tokens` bounds what images and PDFs add. Raises UnpricedModel.
         """
         now = datetime.now(UTC)
-        tokens = request_bytes + OVERHEAD_TOKENS
+        tokens = request_bytes + OVERHEAD_TOKENS + attachment_tokens
         worst = max(self._rates(backend, at).worst(tokens, max_output_tokens) for at in (now, now + _PRICE_HORIZON))
         return MicroDollars(math.ceil(worst))
 
     def cost(self, backend: str, usage: TokenUsage, at: datetime | None = None) -> MicroDollars:
         """What one call cost that was sent at `at` (now if None), rounded up once. Raises UnpricedModel."""
-        return MicroDollars(math.ceil(self._rates(backend, at or datetime.now(UTC)).cost(usage)))
+        return MicroDollars(math.ceil(self._rates(backend, at or datetime.now(UTC), usage.tier).cost(usage)))
 
-    def _rates(self, backend: str, at: datetime) -> Rates:
+    def _rates(self, backend: str, at: datetime, tier: str = "") -> Rates:
         provider, _, model = backend.partition("/")
         if provider in self._metered:
             return FREE
@@ -164,7 +182,10 @@ class PriceBook:
             return _rates_of_override(given)
         if provider in self._free:
             return FREE
-        price = self._info(backend, provider, model).get_prices(at)
+        info = self._info(backend, provider, model)
+        if tier not in _USUAL_TIERS:
+            return _rates_of_model(info.get_prices(at, {"processing": tier, "service_tier": tier}))
+        price = info.get_prices(at)
         key = (backend, id(price))
         if key not in self._tables:
             if price.input_mtok is None or price.output_mtok is None:
@@ -200,10 +221,23 @@ def load_prices(
     return PriceBook({**shipped, **settings.overrides}, free=free, metered=metered, unmetered=unmetered)
 
 
+def nearest_models(backend: str, most: int = 3) -> tuple[str, ...]:
+    """Models of the same provider that the price data knows and whose names are nearest, as `provider/model`."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    provider, _, model = backend.partition("/")
+    wanted = _PRICE_DATA_IDS.get(provider, provider)
+    known = [one.id for found in get_snapshot().providers if found.id == wanted for one in found.models]
+    near = difflib.get_close_matches(model, known, n=most + 1, cutoff=0.6)
+    return tuple(f"{provider}/{name}" for name in near if name != model)[:most]
+
+
 def _unpriced(backend: str) -> str:
+    near = nearest_models(backend)
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
     return (
-        f"no price is known for {backend!r}, so no budget could hold; set one in the configuration, in dollars for a "
-        f"million tokens: backends: {{prices: {{overrides: {{{backend}: {{input: 1.0, output: 4.0}}}}}}}}"
+        f"no price is known for {backend!r}, so no budget could hold{meant}; set one in the configuration, in dollars "
+        f"for a million tokens: backends: {{prices: {{overrides: {{{backend}: {{input: 1.0, output: 4.0}}}}}}}}"
     )
 
 

@@ -16,7 +16,7 @@ from bessemer.cluster.ledger.operations import LakeRecord
 
 SCHEMA_MAJOR = 1
 """Rises when a column changes its type or meaning; a lake of a newer major version is refused."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Rises when columns are added; written into every row."""
 
 Round = Annotated[int, "Round of the run, from 1; 0 where there is none."]
@@ -139,6 +139,9 @@ class CallRecord(Record):
     temperature: Annotated[float | None, "Temperature that was asked for."] = None
     seed: Annotated[int | None, "Seed that was asked for."] = None
     effort: Annotated[str | None, "Reasoning effort that was asked for."] = None
+    cache_write_1h_tokens: Annotated[int | None, "The part of the cache writes that is kept for an hour."] = None
+    tier: Annotated[str | None, "Processing tier in the vendor's word; empty where it names none."] = None
+    vendor_cost: Annotated[float | None, "What the vendor says the call cost, in micro-dollars."] = None
 
 
 class RoundRecord(Record):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.actors.crew import RunCrew
+from bessemer.actors.repair import call_repairing
 from bessemer.cluster.errors import BudgetExhausted
 from bessemer.cluster.records import ScoreRecord
 from bessemer.cluster.run import Run, Step
@@ -91,7 +92,7 @@ async def _score(step: Step, crew: RunCrew, plan: ScorePlan, item: Item) -> Scor
         output_name="score",
         max_output_tokens=plan.max_output_tokens,
     )
-    reply = await crew.journal(step, purpose="score").call(request)
+    reply = await call_repairing(crew.journal(step, purpose="score"), request)
     scored = _read(item, reply)
     if scored.score is not None:
         step.record(

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from bessemer.actors.backends._clients import CONNECT_SECONDS, POOL_CONNECTIONS, REQUEST_SECONDS
-from bessemer.actors.backends._pydantic_ai import PydanticAIBackend
+from bessemer.actors.backends._clients import http_options
+from bessemer.actors.backends._failures import KeySource
+from bessemer.actors.backends._pydantic_ai import Dialect, PydanticAIBackend
 from bessemer.actors.backends.base import Backend, BackendName
 
+_DIALECT = Dialect(
+    # The price of other tiers depends on a contract, so no cap could be computed for them.
+    settings={"service_tier": "default"},
+    ignores=frozenset({"temperature", "seed"}),
+    cache_points=True,
+)
 
-def open_anthropic(name: BackendName, key: str, base_url: str) -> Backend:
-    """A backend for `anthropic/MODEL`."""
-    import httpx2
+
+def open_anthropic(name: BackendName, key: KeySource, base_url: str) -> Backend:
+    """A backend for `anthropic/MODEL`. A shared prefix is cached for five minutes."""
     from anthropic import AsyncAnthropic, DefaultAioHttpClient
-    from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    timeout = httpx2.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
-    limits = httpx2.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS)
+    from bessemer.actors.backends._anthropic_model import TieredAnthropicModel
+
+    options = http_options()
     client = AsyncAnthropic(
-        api_key=key,
+        api_key=key.value,
         base_url=base_url or None,
         max_retries=0,
-        timeout=timeout,
-        http_client=DefaultAioHttpClient(timeout=timeout, limits=limits),
+        timeout=options["timeout"],
+        http_client=DefaultAioHttpClient(**options),
     )
-    model = AnthropicModel(name.model, provider=AnthropicProvider(anthropic_client=client))
-    return PydanticAIBackend(str(name), model, close=client.close)
+    model = TieredAnthropicModel(name.model, provider=AnthropicProvider(anthropic_client=client))
+    return PydanticAIBackend(str(name), model, close=client.close, dialect=_DIALECT, key=key)

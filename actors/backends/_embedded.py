@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from bessemer.actors.backends._embedded_model import INSTALL_HINT, MODEL_NAME, default_directory, ensure_model
-from bessemer.actors.backends._failures import one_line
+from bessemer.actors.backends._failures import KeySource, one_line
 from bessemer.actors.backends.base import Backend, BackendFailure, BackendName, CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import EmbeddedSettings
 from bessemer.cluster.errors import BessemerError, InfrastructureError, UsageError
@@ -100,7 +100,7 @@ class EmbeddedBackend:
                 f"the embedded model did not load within {self._settings.start_timeout:.0f} s; see {self._log_path()}"
             ) from None
         name = BackendName(provider="embedded", model=MODEL_NAME)
-        client = open_compatible(name, key, f"{url}/v1")
+        client = open_compatible(name, KeySource("the embedded server's own key", key), f"{url}/v1")
         client.name = self.name
         return client
 

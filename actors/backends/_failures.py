@@ -5,16 +5,34 @@ Only what certainly was not billed says so: a request that never left, any 4xx, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
+from bessemer.actors.backends._grpc_failures import status_of, trailing
+from bessemer.actors.backends._headers import request_id_of
+from bessemer.actors.backends._waiting import retry_after
 from bessemer.actors.backends.base import CallFailure, FailureKind
+from bessemer.cluster.prices import nearest_models
+from bessemer.cluster.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError, ModelHTTPError
 
 MAX_MESSAGE = 400
+SHORTEST_KEY = 8
+"""Characters; a shorter placeholder would be found in ordinary words."""
 _UNBILLED_SERVER_STATUS = frozenset({503, 529})
 _FILTER_CODES = ("content_filter", "content_policy_violation", "flagged")
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """A vendor's key and the environment variable it came from."""
+
+    variable: str
+    value: str = field(repr=False)
 
 
 class _Class(NamedTuple):
@@ -28,8 +46,18 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def failure_of(error: BaseException, backend: str) -> CallFailure:
-    """What `error`, raised while a request was made, means for the call."""
+def failure_of(error: BaseException, backend: str, key: KeySource | None = None) -> CallFailure:
+    """What `error`, raised while a request was made, means for the call. `key` never stands in its message."""
+    failure = _failure_of(error, backend)
+    message = failure.message
+    if key is not None:
+        if failure.kind == "auth":
+            message = f"the key in {key.variable} was refused; set a valid one. {message}"
+        message = message.replace(key.value, "(hidden)") if len(key.value) >= SHORTEST_KEY else message
+    return failure.model_copy(update={"message": redact(message)})
+
+
+def _failure_of(error: BaseException, backend: str) -> CallFailure:
     from pydantic_ai.exceptions import ContentFilterError, ModelAPIError, UnexpectedModelBehavior, UserError
 
     if isinstance(error, ModelAPIError):
@@ -94,19 +122,27 @@ def _was_unsent(transport: BaseException) -> bool:
 
 def _not_an_api(backend: str) -> CallFailure:
     message = f"{backend}: the address answered with a web page or text, not JSON; check its base URL and any proxy"
-    return CallFailure(kind="bad_request", message=message, maybe_billed=True)
+    return CallFailure(kind="infrastructure", message=message, maybe_billed=True)
 
 
 def _of_api_error(error: ModelAPIError, backend: str) -> CallFailure:
     from pydantic_ai.exceptions import ModelConnectionError, ModelHTTPError, ModelRequestTimeout
 
-    if isinstance(error, ModelHTTPError):
-        return _of_status(error, backend)
     if isinstance(error, ModelConnectionError):
         return _of_connection(error, backend)
+    if (status := status_of(error)) is not None:
+        return CallFailure(
+            kind=status.kind,
+            message=_say(backend, error),
+            retryable=status.retryable,
+            maybe_billed=status.maybe_billed,
+            **_told(error, {}),
+        )
+    if isinstance(error, ModelHTTPError):
+        return _of_status(error, backend)
     if isinstance(error, ModelRequestTimeout):
         return CallFailure(kind="timeout", message=_say(backend, error), retryable=True, maybe_billed=True)
-    if _answered_html(error):
+    if _is_html(error.message) or _is_html(_undecoded(error)):
         return _not_an_api(backend)
     return CallFailure(kind="infrastructure", message=_say(backend, error), retryable=True, maybe_billed=True)
 
@@ -114,16 +150,36 @@ def _of_api_error(error: ModelAPIError, backend: str) -> CallFailure:
 def _of_status(error: ModelHTTPError, backend: str) -> CallFailure:
     status = error.status_code
     found = _classify(error)
-    headers = error.headers or {}
     billed = error.in_stream or (status >= 500 and status not in _UNBILLED_SERVER_STATUS)
+    message = f"{backend} answered {_named(error)}: {_body_text(error)}"
+    if status == 404 and not _is_html(error.body) and (near := nearest_models(backend)):
+        message = f"{message}; known models with such a name: {', '.join(near)}"
     return CallFailure(
         kind=found.kind,
-        message=f"{backend} answered HTTP {status}: {_body_text(error)}",
+        message=message,
         retryable=found.retryable,
-        retry_after=error.retry_after,
-        request_id=headers.get("request-id") or headers.get("x-request-id") or "",
         maybe_billed=billed,
+        **_told(error, {name.lower(): value for name, value in (error.headers or {}).items()}),
     )
+
+
+class _Told(TypedDict):
+    retry_after: float | None
+    request_id: str
+
+
+def _told(error: ModelAPIError, headers: Mapping[str, str]) -> _Told:
+    """What the vendor says beside its error: how long to wait, and the id it knows the request by."""
+    found = {**headers, **(trailing(error) or {})}
+    wait = retry_after(found)
+    return {"retry_after": error.retry_after if wait is None else wait, "request_id": request_id_of(found)}
+
+
+def _named(error: ModelHTTPError) -> str:
+    """The status as the vendor sent it."""
+    if trailing(error) is not None:
+        return f"gRPC {error.provider_error_code}"
+    return f"HTTP {error.status_code}"
 
 
 def _classify(error: ModelHTTPError) -> _Class:
@@ -132,6 +188,8 @@ def _classify(error: ModelHTTPError) -> _Class:
     code = " ".join(filter(None, (error.provider_error_code, error.provider_error_type))).lower()
     if any(word in code for word in _FILTER_CODES):
         return _Class("content_filter", retryable=False)
+    if error.status_code < 500 and _is_html(error.body):
+        return _Class("infrastructure", retryable=False)
     if error.status_code in (408, 409):
         return _Class("timeout", retryable=True)
     if error.status_code == 403:
@@ -147,7 +205,7 @@ def _classify(error: ModelHTTPError) -> _Class:
     for category, found in classes:
         if isinstance(error, category):
             return found
-    if error.status_code == 413 or _says_context(error):
+    if error.status_code == 413 or (error.status_code == 400 and _says_context(error)):
         return _Class("context_length", retryable=False)
     return _Class("bad_request", retryable=False)
 
@@ -157,9 +215,19 @@ def _says_context(error: ModelHTTPError) -> bool:
     return "context" in text and any(word in text for word in ("exceed", "too long", "maximum"))
 
 
-def _answered_html(error: ModelAPIError) -> bool:
-    text = error.message.lower()
+def _is_html(body: object) -> bool:
+    text = str(body)[:2000].lower()
     return "<html" in text or "<!doctype html" in text
+
+
+def _undecoded(error: BaseException) -> str:
+    """The text that could not be read as JSON, where that was the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, json.JSONDecodeError):
+            return cause.doc
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _body_text(error: ModelHTTPError) -> str:
@@ -167,10 +235,9 @@ def _body_text(error: ModelHTTPError) -> str:
     if isinstance(body, dict):
         inner = body.get("error", body)
         body = inner.get("message", inner) if isinstance(inner, dict) else inner
-    text = one_line(body or "no message")
-    if "<html" in text.lower():
+    if _is_html(body):
         return "a web page; check the base URL and any proxy"
-    return text
+    return one_line(body or "no message")
 
 
 def _say(backend: str, error: BaseException) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bessemer.actors.backends._clients import REQUEST_SECONDS
+from bessemer.actors.backends._failures import KeySource
 from bessemer.actors.backends._pydantic_ai import PydanticAIBackend
 from bessemer.actors.backends.base import Backend, BackendName
 
 
-def open_google(name: BackendName, key: str, base_url: str) -> Backend:
+def open_google(name: BackendName, key: KeySource, base_url: str) -> Backend:
     """A backend for `google/MODEL`."""
     from google.genai import Client
     from google.genai.types import HttpOptions, HttpRetryOptions
@@ -20,6 +21,6 @@ def open_google(name: BackendName, key: str, base_url: str) -> Backend:
         # Without options the SDK sends a dropped request once more by itself.
         retry_options=HttpRetryOptions(attempts=1),
     )
-    client = Client(api_key=key, http_options=options)
+    client = Client(api_key=key.value, vertexai=False, http_options=options)
     model = GoogleModel(name.model, provider=GoogleProvider(client=client))
-    return PydanticAIBackend(str(name), model, close=client.aio.aclose)
+    return PydanticAIBackend(str(name), model, close=client.aio.aclose, key=key)

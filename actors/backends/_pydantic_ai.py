@@ -10,14 +10,17 @@ import json
 import time
 import warnings
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
-from bessemer.actors.backends._failures import failure_of, one_line
+from bessemer.actors.backends._failures import KeySource, failure_of, one_line
+from bessemer.actors.backends._headers import rate_headers, request_id_of, watch_headers
+from bessemer.actors.backends._messages import messages_of
 from bessemer.actors.backends._schema import schema_error
 from bessemer.actors.backends.base import BackendFailure, CallFailure, FinishReason, ModelRequest, Reply, Usage
 
 if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model, ModelRequestParameters
     from pydantic_ai.settings import ModelSettings
 
@@ -28,12 +31,35 @@ _FINISH: dict[str, FinishReason] = {
     "content_filter": "content_filter",
     "error": "error",
 }
+_REASONING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
+"""The vendors' words for one thing; an answer has at most one of them."""
+VENDOR_COST = "vendor_cost"
+"""Entry of a response's `provider_details`: the vendor's bill in units of 1e-10 dollars."""
 RAW_TEXT_LIMIT = 2000
 """Characters of an unusable answer that its failure carries."""
 
 
 async def _nothing() -> None:
     return None
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What one vendor wants otherwise than the others."""
+
+    settings: ModelSettings = field(default_factory=dict)  # type: ignore[assignment]
+    """Sent with every request."""
+    settings_for: Callable[[ModelRequest], ModelSettings] | None = None
+    """Sent with one request, on top."""
+    ignores: frozenset[str] = frozenset()
+    """Settings of a request that the vendor refuses."""
+    cache_points: bool = False
+    """Whether the end of a shared prefix is marked."""
+    json_schema: bool = True
+    """False asks for JSON in words, for servers without a JSON-schema mode."""
+
+
+PLAIN = Dialect()
 
 
 class PydanticAIBackend:
@@ -45,23 +71,24 @@ class PydanticAIBackend:
         model: Model[Any],
         *,
         close: Callable[[], Awaitable[None]] = _nothing,
-        settings: ModelSettings | None = None,
-        json_schema: bool = True,
+        dialect: Dialect = PLAIN,
+        key: KeySource | None = None,
     ) -> None:
-        """`json_schema=False` asks for JSON in words, for servers without a JSON-schema mode."""
+        """`key` names the variable that a refused key came from, and keeps its value out of every message."""
         self.name = name
         self._model = model
         self._close = close
-        self._settings: ModelSettings = settings or {}
-        self._json_schema = json_schema
+        self._dialect = dialect
+        self._key = key
 
     async def request(self, request: ModelRequest) -> Reply:
         """One attempt, no retries. Raises BackendFailure; CancelledError passes through."""
         from pydantic_ai.direct import model_request
 
         started = time.monotonic()
+        headers = watch_headers()
         try:
-            messages = _messages(request)
+            messages = messages_of(request, cache_points=self._dialect.cache_points)
             parameters = self._parameters(request)
             async with asyncio.timeout(request.timeout):
                 response = await model_request(
@@ -70,11 +97,13 @@ class PydanticAIBackend:
                     model_settings=self._request_settings(request),
                     model_request_parameters=parameters,
                 )
-            return _reply(self.name, request, response, time.monotonic() - started)
-        except BackendFailure:
-            raise
+            reply = _reply(self.name, request, response, request_id_of(headers))
+        except BackendFailure as error:
+            raise BackendFailure(_limited(error.failure, headers)) from None
         except Exception as error:
-            raise BackendFailure(failure_of(error, self.name)) from None
+            raise BackendFailure(_limited(failure_of(error, self.name, self._key), headers)) from None
+        seconds = round(time.monotonic() - started, 6)
+        return reply.model_copy(update={"seconds": seconds, "rate_headers": rate_headers(headers)})
 
     async def close(self) -> None:
         await self._close()
@@ -93,42 +122,36 @@ class PydanticAIBackend:
         wanted = OutputObjectDefinition(json_schema=request.output_schema, name=request.output_name)
         return ModelRequestParameters(
             function_tools=tools,
-            output_mode="native" if self._json_schema else "prompted",
+            output_mode="native" if self._dialect.json_schema else "prompted",
             output_object=wanted,
             allow_text_output=True,
         )
 
     def _request_settings(self, request: ModelRequest) -> ModelSettings:
-        settings = self._settings.copy()
-        settings["max_tokens"] = request.max_output_tokens
-        settings["timeout"] = request.timeout
-        if request.temperature is not None:
-            settings["temperature"] = request.temperature
-        if request.seed is not None:
-            settings["seed"] = request.seed
-        if request.effort is not None:
-            settings["thinking"] = request.effort
-        return settings
+        dialect = self._dialect
+        asked = {"temperature": request.temperature, "seed": request.seed, "thinking": request.effort}
+        settings: dict[str, Any] = {
+            **dialect.settings,
+            **(dialect.settings_for(request) if dialect.settings_for else {}),
+            "max_tokens": request.max_output_tokens,
+            "timeout": request.timeout,
+            **{name: value for name, value in asked.items() if value is not None and name not in dialect.ignores},
+        }
+        return cast("ModelSettings", settings)
 
 
-def _messages(request: ModelRequest) -> list[ModelMessage]:
-    from pydantic_ai.messages import ModelMessagesTypeAdapter, UserPromptPart
-    from pydantic_ai.messages import ModelRequest as Message
-
-    messages = ModelMessagesTypeAdapter.validate_python(list(request.history)) if request.history else []
-    if request.prompt or not messages:
-        messages.append(Message(parts=[UserPromptPart(request.prompt)], instructions=request.instructions or None))
-    elif request.instructions and isinstance(messages[-1], Message):
-        messages[-1].instructions = request.instructions
-    return messages
+def _limited(failure: CallFailure, headers: dict[str, str]) -> CallFailure:
+    """The failure with what the answer's headers said of rate limits."""
+    found = {"rate_headers": rate_headers(headers), "request_id": failure.request_id or request_id_of(headers)}
+    return failure.model_copy(update=found)
 
 
-def _reply(backend: str, request: ModelRequest, response: ModelResponse, seconds: float) -> Reply:
+def _reply(backend: str, request: ModelRequest, response: ModelResponse, header_id: str) -> Reply:
     text = "".join(part.content for part in response.parts if part.part_kind == "text")
     calls = any(part.part_kind == "tool-call" for part in response.parts)
     finish = _FINISH.get(response.finish_reason or "", "tool_calls" if calls else "stop")
     usage = _usage(response)
-    request_id = response.provider_response_id or ""
+    request_id = header_id or response.provider_response_id or ""
     if (failure := _unusable(backend, response, finish, usage, request_id)) is not None:
         raise BackendFailure(failure)
     data = None
@@ -144,7 +167,6 @@ def _reply(backend: str, request: ModelRequest, response: ModelResponse, seconds
         finish="tool_calls" if calls else finish,
         model=response.model_name or "",
         request_id=request_id,
-        seconds=round(seconds, 6),
     )
 
 
@@ -200,14 +222,17 @@ def unfence(text: str) -> str:
 
 
 def _usage(response: ModelResponse) -> Usage:
-    used = response.usage
+    used, details = response.usage, response.provider_details or {}
+    reasoning = used.output_reasoning_tokens or sum(int(used.details.get(name, 0) or 0) for name in _REASONING)
     return Usage(
         input=used.input_tokens,
         cache_read=used.cache_read_tokens,
         cache_write=used.cache_write_tokens,
         cache_write_1h=used.cache_write_1h_tokens,
         output=used.output_tokens,
-        reasoning=used.output_reasoning_tokens or int(used.details.get("reasoning_tokens", 0) or 0),
+        reasoning=reasoning,
+        tier=str(details.get("service_tier") or "").lower(),
+        vendor_cost=details.get(VENDOR_COST),
     )
 
 
@@ -223,3 +248,4 @@ def quiet_settings_warnings() -> None:
     from pydantic_ai.exceptions import UnsupportedSettingWarning
 
     warnings.simplefilter("ignore", UnsupportedSettingWarning)
+    warnings.filterwarnings("ignore", message="Sampling parameters")

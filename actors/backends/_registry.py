@@ -6,13 +6,15 @@ import difflib
 import functools
 import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from bessemer.actors.backends._clients import key_of
+from bessemer.actors.backends._clients import key_of, variable_of
+from bessemer.actors.backends._failures import KeySource
 from bessemer.actors.backends.agents import AGENTS, COMMAND, agent_keys, check_access, open_agent
 from bessemer.actors.backends.base import Backend, BackendName, split_name
 from bessemer.cluster.backend_settings import BackendSettings
@@ -32,8 +34,17 @@ BASE_URL_VARIABLES = {
     "anthropic": "ANTHROPIC_BASE_URL",
     "openai": "OPENAI_BASE_URL",
     "google": "GOOGLE_GEMINI_BASE_URL",
-    "xai": "BESSEMER_XAI_URL",
+    "xai": "BESSEMER_XAI_HOST",
 }
+"""Environment variables of another address: the SDKs' own names, and ours for xAI, which is `host:port`."""
+TEXT_MODELS: dict[str, tuple[str, ...]] = {
+    "anthropic": ("claude-2*", "claude-v1*", "claude-instant*", "claude-3-5-haiku-20241022"),
+    "openai": ("gpt-3.5*", "gpt-4", "gpt-4-0*", "gpt-oss-*", "o1-mini*", "o1-preview*", "o3-mini*"),
+    "google": ("gemini-pro", "gemini-1.0-pro*", "gemma-2-*", "gemma-3n*"),
+    "xai": ("grok-2-1212", "grok-3*", "grok-code-fast-1*", "grok-build-*"),
+    "scripted": (),
+}
+"""Models that read no images; a newer one is taken to read them, and its vendor says so where it does not."""
 COMPATIBLE_URL = "BESSEMER_COMPATIBLE_URL"
 SCENARIO = "BESSEMER_SCENARIO"
 PROVIDERS = (*VENDOR_KEYS, *AGENTS, "openai-compatible", "embedded", "scripted", COMMAND)
@@ -46,6 +57,8 @@ class Capabilities(NamedTuple):
     may_judge: bool
     structured: bool
     images: bool
+    documents: bool
+    """PDFs."""
 
 
 def short_names(settings: BackendSettings | None = None) -> dict[str, str]:
@@ -70,15 +83,19 @@ def capabilities(backend: str, settings: BackendSettings | None = None) -> Capab
     """What `backend` (`provider/model`) can do. Raises UnknownBackend."""
     provider = _split(backend).provider
     if provider == "embedded":
-        return Capabilities(tools=False, may_judge=False, structured=True, images=False)
+        return Capabilities(tools=False, may_judge=False, structured=True, images=False, documents=False)
     if provider in AGENTS or provider == COMMAND:
         # A schema is asked for in words, and what comes back is checked: no mode of a vendor is needed.
-        return Capabilities(tools=False, may_judge=True, structured=True, images=False)
+        return Capabilities(tools=False, may_judge=True, structured=True, images=False, documents=False)
     if provider == "openai-compatible":
         given = (settings or BackendSettings()).compatible
         structured = given.structured == "json_schema"
-        return Capabilities(given.tools, given.may_judge, structured, given.images)
-    return Capabilities(tools=True, may_judge=True, structured=True, images=provider != "scripted")
+        return Capabilities(given.tools, given.may_judge, structured, given.images, documents=False)
+    name = _split(backend)
+    images = provider != "scripted" and not any(fnmatchcase(name.model, pattern) for pattern in TEXT_MODELS[provider])
+    return Capabilities(
+        tools=True, may_judge=True, structured=True, images=images, documents=images and provider != "xai"
+    )
 
 
 def key_variables(backend: str, settings: BackendSettings) -> tuple[str, ...]:
@@ -122,7 +139,7 @@ def open_backend(backend: str, settings: BackendSettings, meter: Meter | None = 
 
 def _open_vendor(name: BackendName, settings: BackendSettings) -> Backend:
     check_keys(str(name), settings)
-    key = key_of(key_variables(str(name), settings))
+    key = _key_source(key_variables(str(name), settings))
     url = settings.vendor(name.provider).base_url or os.environ.get(BASE_URL_VARIABLES[name.provider], "")
     from bessemer.actors.backends._pydantic_ai import quiet_settings_warnings
 
@@ -141,7 +158,11 @@ def _open_vendor(name: BackendName, settings: BackendSettings) -> Backend:
         return open_google(name, key, url)
     from bessemer.actors.backends._xai import open_xai
 
-    return open_xai(name, key, url)
+    return open_xai(name, key, url, plaintext=settings.xai.plaintext)
+
+
+def _key_source(variables: tuple[str, ...]) -> KeySource:
+    return KeySource(variable_of(variables) or variables[0], key_of(variables))
 
 
 def _upstream(vendor: str, settings: BackendSettings) -> Upstream:
@@ -164,7 +185,7 @@ def _open_compatible(name: BackendName, settings: BackendSettings) -> Backend:
             f"{name} has no usable address ({url!r}); set {COMPATIBLE_URL} or backends.compatible.base_url, "
             f"for example http://127.0.0.1:8000/v1"
         )
-    key = key_of((given.key_variable,))
+    key = _key_source((given.key_variable,))
     return open_compatible(name, key, url, json_schema=given.structured == "json_schema")
 
 

@@ -119,7 +119,7 @@ class Scenario(_Frozen):
     def answer(self, request: ModelRequest, context: CallContext) -> Answer | None:
         """The first rule's answer that matches, else the default."""
         turn = 1 + sum(message.get("kind") == "response" for message in request.history)
-        said = "\n".join((request.instructions, request.prompt, _said(request.history)))
+        said = "\n".join((request.instructions, request.shared_prefix, request.prompt, _said(request.history)))
         for rule in self.rules:
             if _matches(rule, request, context, turn, said):
                 return rule.answer
@@ -258,7 +258,8 @@ def _text(answer: Answer) -> str:
 def _usage(request: ModelRequest, answer: Answer) -> Usage:
     if answer.usage is not None:
         return answer.usage
-    asked = len(request.instructions) + len(request.prompt) + len(_said(request.history))
+    texts = (request.instructions, request.shared_prefix, request.prompt, _said(request.history))
+    asked = sum(len(text) for text in texts)
     said = len(_text(answer)) + sum(len(call.model_dump_json()) for call in answer.tool_calls)
     return Usage(input=1 + asked // 4, output=min(1 + said // 4, request.max_output_tokens))
 

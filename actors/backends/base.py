@@ -5,10 +5,15 @@ Live, embedded, scripted, replayed and CLI-agent backends are siblings behind it
 
 from __future__ import annotations
 
+import base64
+import binascii
+import functools
+import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bessemer.cluster.canonical import content_hash
 
@@ -47,13 +52,57 @@ class ToolSpec(_Frozen):
     parameters: dict[str, Any]
 
 
+MediaType = Literal["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"]
+
+
+class Attachment(_Frozen):
+    """An image or a PDF shown to the model."""
+
+    media_type: MediaType
+    data: str
+    """The file in base64."""
+
+    @field_validator("data")
+    @classmethod
+    def _is_base64(cls, data: str) -> str:
+        try:
+            base64.b64decode(data, validate=True)
+        except binascii.Error:
+            raise ValueError("is not base64; give the file's bytes in standard base64") from None
+        return data
+
+    @classmethod
+    def of(cls, content: bytes, media_type: MediaType) -> Attachment:
+        """An attachment of a file's bytes."""
+        return cls(media_type=media_type, data=base64.b64encode(content).decode())
+
+    @functools.cached_property
+    def content(self) -> bytes:
+        return base64.b64decode(self.data)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def is_image(self) -> bool:
+        return self.media_type.startswith("image/")
+
+
 class ModelRequest(_Frozen):
-    """One request to one model. Either `prompt` (single-shot) or `history` (a tool loop) carries the conversation."""
+    """One request to one model. Either `prompt` (single-shot) or `history` (a tool loop) carries the conversation.
+
+    The first message a model reads is `shared_prefix`, then `attachments`, then what the conversation begins with.
+    """
 
     backend: str
     """`provider/model`."""
     instructions: str = ""
-    """The system prompt; what a panel shares comes first, so that its prefix can be cached."""
+    """The system prompt."""
+    shared_prefix: str = ""
+    """What a whole panel is shown, for example the deliverable; vendors cache it, with `attachments`, up to its end."""
+    attachments: tuple[Attachment, ...] = ()
+    """Images and PDFs; part of what a panel shares."""
     prompt: str = ""
     history: tuple[dict[str, Any], ...] = ()
     """pydantic-ai messages as JSON objects, oldest first."""
@@ -71,7 +120,8 @@ class ModelRequest(_Frozen):
 
     def request_hash(self) -> str:
         """SHA-256 of the canonical content: no timestamps, and generated tool-call ids replaced by their order."""
-        content = self.model_dump(mode="json", exclude={"timeout"})
+        content = self.model_dump(mode="json", exclude={"timeout", "attachments"})
+        content["attachments"] = [[one.media_type, one.sha256] for one in self.attachments]
         ids: dict[str, str] = {}
         content["history"] = [_stable(message, ids) for message in content["history"]]
         return content_hash(content)
@@ -89,7 +139,11 @@ def _stable(value: Any, ids: dict[str, str]) -> Any:
 
 
 class Usage(_Frozen):
-    """Tokens of one request. `input` includes what was read from and written to caches; `output` includes reasoning."""
+    """Tokens of one request, and what the vendor says of their price.
+
+    `input` includes what was read from and written to caches, `cache_write` its one-hour part; `output` includes
+    reasoning.
+    """
 
     input: int = 0
     cache_read: int = 0
@@ -97,8 +151,20 @@ class Usage(_Frozen):
     cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
+    tier: str = ""
+    """Processing tier in the vendor's word, for example `priority` or `batch`; empty where it names none."""
     vendor_cost: int | None = None
     """The vendor's own bill in units of 1e-10 dollars, where it sends one."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sums; a tier only where both have the same, a bill only where both have one."""
+        counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        bills = (self.vendor_cost, other.vendor_cost)
+        bill = None if bills[0] is None or bills[1] is None else bills[0] + bills[1]
+        return Usage(**counts, tier=self.tier if self.tier == other.tier else "", vendor_cost=bill)
+
+
+_COUNTS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
 class Reply(_Frozen):
@@ -115,6 +181,8 @@ class Reply(_Frozen):
     """The model id the provider says it answered with."""
     request_id: str = ""
     seconds: float = 0.0
+    rate_headers: Mapping[str, str] = Field(default_factory=dict, exclude=True)
+    """The vendor's rate-limit headers, names in lower case, for the limiter; never stored."""
 
 
 class CallFailure(_Frozen):
@@ -130,6 +198,8 @@ class CallFailure(_Frozen):
     """True where the provider may bill the request although no answer came: its attempt goes in doubt."""
     usage: Usage | None = None
     """Usage of an answer that was billed but cannot be used (truncated, malformed, refused)."""
+    rate_headers: Mapping[str, str] = Field(default_factory=dict, exclude=True)
+    """As in Reply."""
 
 
 class BackendFailure(Exception):

@@ -130,7 +130,8 @@ class _Talk:
     ) -> None:
         self._journal = journal
         self._settings = settings
-        self._first = f"{request.material.prefix}\n\n# Your part\n\n{persona.body}\n\n{request.ask}"
+        self._shared = request.material.prefix
+        self._first = f"# Your part\n\n{persona.body}\n\n{request.ask}"
         self._schema = answer.model_json_schema()
         self._name = answer.__name__.removesuffix("Answer").lower()
         wants_tools = settings.tools and bool(request.material.left_out)
@@ -187,7 +188,7 @@ class _Talk:
         self._calls += 1
         usage = reply.usage
         if usage is not None:
-            self._usage = _sum(self._usage, usage)
+            self._usage = self._usage + usage
         if isinstance(reply, Reply):
             self._seconds += reply.seconds
             self._model = reply.model or self._model
@@ -202,6 +203,7 @@ class _Talk:
         return ModelRequest(
             backend=settings.backend,
             instructions=prompt("reviewer"),
+            shared_prefix=self._shared,
             output_schema=self._schema,
             output_name=self._name,
             max_output_tokens=settings.max_output_tokens,
@@ -246,7 +248,3 @@ def _from_user(text: str) -> dict[str, Any]:
 def _tool_calls(reply: Reply) -> list[dict[str, Any]]:
     parts = reply.message.get("parts") or []
     return [part for part in parts if isinstance(part, dict) and part.get("part_kind") == "tool-call"]
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(**{key: value + getattr(other, key) for key, value in one.model_dump().items()})

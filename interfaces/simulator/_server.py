@@ -48,7 +48,7 @@ class Address(NamedTuple):
             "OPENAI_API_KEY": KEY,
             "GOOGLE_GEMINI_BASE_URL": self.url,
             "GEMINI_API_KEY": KEY,
-            "BESSEMER_XAI_URL": f"http://{self.xai_host}",
+            "BESSEMER_XAI_HOST": self.xai_host,
             "XAI_API_KEY": KEY,
             "BESSEMER_COMPATIBLE_URL": f"{self.url}/v1",
         }

@@ -109,7 +109,7 @@ async def test_the_server_dies_with_its_parent(installed: None, tmp_path: Path) 
 
 
 async def test_it_says_what_it_cannot_do() -> None:
-    assert capabilities(NAME) == (False, False, True, False)
+    assert capabilities(NAME) == (False, False, True, False, False)
     backend = open_backend(NAME, BackendSettings())
     with pytest.raises(BackendFailure, match="cannot call tools"):
         await backend.request(ask("hi", tools=(ToolSpec(name="t", description="", parameters={}),)))

@@ -75,10 +75,10 @@ def test_addresses_and_scenarios_are_asked_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_capabilities() -> None:
-    assert capabilities("anthropic/claude-opus-4-6") == (True, True, True, True)
-    assert capabilities("scripted/x") == (True, True, True, False)
+    assert capabilities("anthropic/claude-opus-4-6") == (True, True, True, True, True)
+    assert capabilities("scripted/x") == (True, True, True, False, False)
     settings = BackendSettings(compatible=CompatibleSettings(may_judge=False, structured="none"))
-    assert capabilities("openai-compatible/x", settings) == (True, False, False, False)
+    assert capabilities("openai-compatible/x", settings) == (True, False, False, False, False)
     with pytest.raises(UnknownBackend):
         capabilities("nobody/x")
 
@@ -105,3 +105,21 @@ def test_only_the_sdk_in_use_is_imported(backend: str, variable: str, wanted: st
         [sys.executable, "-c", script], env={variable: "test"}, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == f"[{wanted!r}]", done.stderr[-2000:]
+
+
+def test_xai_is_reached_in_the_clear_only_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bessemer.actors.backends._xai import is_loopback
+
+    found = {
+        host: is_loopback(host) for host in ("127.0.0.1:1", "localhost:1", "[::1]:1", "api.x.ai", "10.0.0.1:1", "")
+    }
+    assert [host for host, here in found.items() if here] == ["127.0.0.1:1", "localhost:1", "[::1]:1"]
+    monkeypatch.setenv("XAI_API_KEY", "k")
+    monkeypatch.setenv("BESSEMER_XAI_HOST", "https://api.x.ai")
+    with pytest.raises(SettingsError, match="give host:port, without a scheme"):
+        open_backend("xai/grok-4.7", BackendSettings())
+
+
+def test_models_that_read_no_images_are_known() -> None:
+    assert capabilities("openai/o3-mini") == (True, True, True, False, False)
+    assert capabilities("xai/grok-4.20-0309-reasoning") == (True, True, True, True, False)

@@ -26,6 +26,7 @@ MODELS = {
     "xai/grok-4.20-0309-reasoning": "x-ai",
 }
 BOOK = PriceBook()
+TIERS = ("", "default", "batch", "flex", "priority", "scale")
 
 
 @st.composite
@@ -135,3 +136,24 @@ def test_the_users_table_wins_over_the_shipped_one() -> None:
     price = PriceOverride(input=Decimal(7), output=Decimal(7))
     book = load_prices(PriceSettings(overrides={"openai/gpt-5.4": price}))
     assert book.cost("openai/gpt-5.4", Usage(input=1)) == 7
+
+
+def test_a_tier_without_a_price_of_its_own_costs_the_usual_one() -> None:
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    costs = {tier: BOOK.cost("openai/gpt-5.4", Usage(input=1000, output=100, tier=tier), at) for tier in TIERS}
+    assert costs == {"": 4_000, "default": 4_000, "batch": 2_000, "flex": 2_000, "priority": 8_000, "scale": 4_000}
+    assert BOOK.cost("xai/grok-4.20-0309-reasoning", Usage(input=1000, output=100, tier="batch"), at) == 1_200
+
+
+def test_an_unpriced_name_brings_the_nearest_ones() -> None:
+    with pytest.raises(UnpricedModel, match="did you mean anthropic/claude-opus-4-6"):
+        BOOK.require("anthropic/claud-opus-4-6")
+    with pytest.raises(UnpricedModel) as caught:
+        BOOK.require("openai-compatible/mine")
+    assert "did you mean" not in caught.value.message
+
+
+def test_context_windows_are_known_where_the_price_data_knows_them() -> None:
+    assert BOOK.context_window("anthropic/claude-opus-4-6") == 1_000_000
+    assert BOOK.context_window("google/gemini-3.1-pro-preview") is None
+    assert BOOK.context_window("embedded/any") is None

@@ -145,7 +145,7 @@ FAULTS = [
     (fake.status(529), "overloaded", True, False),
     (fake.drops, "connection", True, True),
     (fake.raw(b'{"id": "chatcmpl-1", "choices": [{"ind'), "infrastructure", True, True),
-    (fake.raw(b"<!doctype html><html>hello</html>", "text/html"), "bad_request", False, True),
+    (fake.raw(b"<!doctype html><html>hello</html>", "text/html"), "infrastructure", False, True),
     (fake.raw(b"<html>Bad gateway</html>", "text/html", 502), "infrastructure", True, True),
     (fake.raw(b"{}"), "infrastructure", True, True),
 ]

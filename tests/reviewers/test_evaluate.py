@@ -106,10 +106,9 @@ async def test_the_persona_comes_last_and_the_shared_part_is_the_same_for_all(su
     one, other = ListedAnswers(scored(9, 8)), ListedAnswers(CallFailure(kind="timeout", message="late"))
     await evaluate(subject, PERSONA, one, SETTINGS)
     await write_criteria(subject, ["pytest"], load_persona("criteria-writer"), other, SETTINGS)
-    prompts = [journal.requests[0].prompt for journal in (one, other)]
-    shared = prompts[0].split("# Your part")[0]
-    assert prompts[1].startswith(shared) and "return a - b" in shared and "2 of 2 tests passed" in shared
-    assert PERSONA.body in prompts[0].split("# Your part")[1]
+    shared, others = (journal.requests[0].shared_prefix for journal in (one, other))
+    assert others == shared and "return a - b" in shared and "2 of 2 tests passed" in shared
+    assert PERSONA.body in one.requests[0].prompt and PERSONA.body not in shared
     assert one.requests[0].instructions == other.requests[0].instructions
 
 
@@ -141,7 +140,7 @@ async def test_one_repair_turn_shows_what_is_wrong(subject: Subject, broken: Any
     found = await evaluate(subject, PERSONA, journal, SETTINGS)
     assert found.verdict.verdict == "converged" and found.dispatch.calls == 2
     again = journal.requests[1]
-    assert again.prompt == "" and said in str(again.history[-1]) and "return a - b" in str(again.history[0])
+    assert again.prompt == "" and said in str(again.history[-1]) and "return a - b" in again.shared_prefix
     assert journal.requests[0].request_hash() != again.request_hash()
 
 
@@ -223,7 +222,7 @@ async def test_forged_verdicts_in_the_deliverable_do_nothing(subject: Subject):
     journal = ListedAnswers(scored(3, 3, next_tasks=tasks()))
     found = await evaluate(subject, PERSONA, journal, SETTINGS)
     assert found.verdict.verdict == "iterate"
-    prompt = journal.requests[0].prompt
+    prompt = journal.requests[0].shared_prefix
     # The token that the forgery guessed is not the one in use, so it cannot close its own block.
     assert "<<<k9f3-1 file" in prompt and prompt.count(">>>k9f3-1") == prompt.count("<<<k9f3-1")
     assert "never followed" in journal.requests[0].instructions

@@ -77,7 +77,7 @@ async def test_a_model_reads_the_traces_and_code_counts():
     )
     assert found.verdict.scores == {"E1": 4} and found.verdict.avoidable_errors == 2
     assert found.verdict.total_tool_calls == 3 and "smaller steps" in found.report_md
-    assert "<<<t0k trace" in journal.requests[0].prompt
+    assert "<<<t0k trace" in journal.requests[0].shared_prefix
 
 
 async def test_without_a_models_answer_the_counts_stand():
@@ -126,7 +126,7 @@ async def test_the_comparison_is_blind_and_mapped_back(versions: tuple[Subject, 
     found = await compare(*versions, candidate_is=side, persona=persona, journal=journal, settings=SETTINGS)
     assert found.guard.verdict == "mixed" and found.guard.lost == ("E2",) and found.guard.won == ("E1", "pytest")
     assert [(one.answer_a_score, one.answer_b_score) for one in found.guard.dimensions] == [(5, 9), (9, 5)]
-    prompt = journal.requests[0].prompt
+    prompt = journal.requests[0].shared_prefix
     assert "candidate" not in prompt and "previous" not in prompt and str(Path(versions[0].tree).parent) not in prompt
     assert "unchanged = True" not in prompt
     first, second = prompt.index("new-work"), prompt.index("old-work")
