@@ -20,6 +20,7 @@ from bessemer.cluster.agent_settings import AgentsSettings
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import MissingKey, SettingsError, UnknownBackend, UnpricedModel
 from bessemer.cluster.ledger import Ledger
+from bessemer.interfaces._agent_login import log_in
 from tests.ledger._make import opening
 
 from ._upstream import Upstream
@@ -235,3 +236,29 @@ async def test_the_tunnel_reaches_the_hosts_it_names_and_no_other(short_tmp: Pat
     assert len(tunnel.refused) == 5
     await tunnel.close()
     server.close()
+
+
+@pytest.mark.parametrize("makes_it", [True, False])
+def test_a_login_is_made_by_the_agent_in_a_home_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, makes_it: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    program = tmp_path / "agent"
+    deed = "mkdir .codex && env > .codex/auth.json" if makes_it else "true"
+    program.write_text(f'#!/bin/sh\n[ "$1" = login ] && {deed}\n')
+    program.chmod(0o755)
+    given = settings(tmp_path, codex={"program": str(program)})
+    assert log_in("codex", given) == (0 if makes_it else 2)
+    home = login_home("codex", given)
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    if makes_it:
+        seen = (home / ".codex/auth.json").read_text()
+        assert f"HOME={home}" in seen
+        assert "a-key" not in seen
+
+
+def test_an_agent_nobody_knows_has_no_login(tmp_path: Path) -> None:
+    with pytest.raises(UnknownBackend, match="choose one of claude-code"):
+        log_in("cursor", settings(tmp_path))
+    with pytest.raises(SettingsError, match="npm install -g @openai/codex"):
+        log_in("codex", settings(tmp_path, codex={"program": "no-such-program"}))
