@@ -151,16 +151,15 @@ class CallAccounting:
     ) -> Outcome:
         """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
         cost = self._cost(envelope.request.backend, usage, attempt.sent_at)
+        unmetered = self._prices.is_unmetered(envelope.request.backend)
+        bills = () if unmetered else bill_event(envelope, usage, cost)
         operation = Settle(
             attempt=attempt.id,
             epoch=envelope.epoch,
             cost=cost,
             usage=usage.model_dump(),
             answer=reply_value(result) if isinstance(result, Reply) else failure_value(result),
-            rows=(
-                call_row(envelope, self._ended(envelope, attempt, result, cost, progress)),
-                *bill_event(envelope, usage, cost),
-            ),
+            rows=(call_row(envelope, self._ended(envelope, attempt, result, cost, progress)), *bills),
         )
         self._close(attempt)
         return await undisturbed(patiently(lambda: self._ledger.settle(operation), LEDGER_PATIENCE))

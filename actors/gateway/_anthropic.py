@@ -50,6 +50,7 @@ class MessagesReader:
             cache_write_1h=number(part(told, "cache_creation").get("ephemeral_1h_input_tokens")),
             output=number(told.get("output_tokens")),
             reasoning=number(part(told, "output_tokens_details").get("thinking_tokens")),
+            tier=str(told.get("service_tier") or ""),
         )
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from bessemer.actors.gateway._admit import Refused, admit, dialect_of, refuse, token_of
 from bessemer.actors.gateway._dialects import Upstream
+from bessemer.actors.gateway._folders import own_folder
 from bessemer.actors.gateway._meter import REQUEST_SECONDS, Meter, Parent
 from bessemer.actors.gateway._relay import Relay
 from bessemer.actors.gateway._sessions import Session, Sessions
@@ -66,7 +66,7 @@ class Gateway:
         async with self._starting:
             if self._runner is not None:
                 return
-            self._folder = tempfile.mkdtemp(prefix="bsm-gw-")
+            self._folder = str(await asyncio.to_thread(own_folder, "bsm-gw"))
             self._client = ClientSession(
                 timeout=ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
                 trust_env=True,

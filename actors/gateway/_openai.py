@@ -20,9 +20,10 @@ _CODES: dict[RefusalKind, tuple[str, str]] = {
 }
 
 
-def usage_of(told: dict[str, Any], side: tuple[str, str]) -> Usage | None:
+def usage_of(answer: dict[str, Any], side: tuple[str, str]) -> Usage | None:
     """Usage under its names of either API: `side` is (input_tokens, output_tokens) or (prompt_…, completion_…)."""
     inward, outward = side
+    told = part(answer, "usage")
     if inward not in told:
         return None
     read = part(told, f"{inward}_details")
@@ -32,6 +33,7 @@ def usage_of(told: dict[str, Any], side: tuple[str, str]) -> Usage | None:
         cache_write=number(read.get("cache_write_tokens")),
         output=number(told.get(outward)),
         reasoning=number(part(told, f"{outward}_details").get("reasoning_tokens")),
+        tier=str(answer.get("service_tier") or ""),
     )
 
 
@@ -48,7 +50,7 @@ class ResponsesReader:
         self.model = str(whole.get("model") or self.model)
         self.request_id = str(whole.get("id") or self.request_id)
         if whole.get("status") in ("completed", "incomplete", "failed"):
-            self.usage = usage_of(part(whole, "usage"), ("input_tokens", "output_tokens")) or self.usage
+            self.usage = usage_of(whole, ("input_tokens", "output_tokens")) or self.usage
 
 
 class ChatReader:
@@ -62,7 +64,7 @@ class ChatReader:
     def feed(self, event: dict[str, Any]) -> None:
         self.model = str(event.get("model") or self.model)
         self.request_id = str(event.get("id") or self.request_id)
-        self.usage = usage_of(part(event, "usage"), ("prompt_tokens", "completion_tokens")) or self.usage
+        self.usage = usage_of(event, ("prompt_tokens", "completion_tokens")) or self.usage
 
 
 class _OpenAI:

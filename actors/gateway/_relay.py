@@ -66,7 +66,7 @@ class Relay:
             kind=_KINDS.get(status, "bad_request" if 400 <= status < 500 else "infrastructure"),
             message=f"{self.dialect.vendor} answered an agent's request with HTTP {status}",
             retry_after=_seconds(answer.headers.get("retry-after")),
-            maybe_billed=not 300 <= status < 500 and status not in _UNBILLED,
+            maybe_billed=not 400 <= status < 500 and status not in _UNBILLED,
         )
         await self._drop(purchase, failure, session)
         said = await answer.content.read(_LARGEST_ERROR)
@@ -78,9 +78,17 @@ class Relay:
         tap = AnswerTap(self.dialect.reader(), streamed=streamed)
         back = web.StreamResponse(status=200, headers=_headers(answer))
         listening = await _tell(back.prepare(self._request))
-        async for piece in answer.content.iter_any():
-            tap.add(piece)
-            listening = listening and await _tell(back.write(piece))
+        try:
+            async for piece in answer.content.iter_any():
+                tap.add(piece)
+                listening = listening and await _tell(back.write(piece))
+        except (ClientError, TimeoutError, OSError) as error:
+            message = f"{self.dialect.vendor}: {type(error).__name__} in the middle of an answer to an agent"
+            await self._drop(purchase, CallFailure(kind="connection", message=message, maybe_billed=True), session)
+            if self._request.transport is not None:
+                # What was begun cannot become an error any more; the agent sees what the vendor did.
+                self._request.transport.abort()
+            return back
         tap.end()
         await self._book(tap, purchase, session)
         if listening:

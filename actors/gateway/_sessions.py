@@ -42,9 +42,7 @@ class Session:
     def note(self, usage: Usage, cost: int) -> None:
         """Add what one request used."""
         self.cost += cost
-        mine = self.usage.model_dump()
-        told = usage.model_dump()
-        self.usage = Usage(**{name: mine[name] + told[name] for name in mine if isinstance(mine[name], int)})
+        self.usage = self.usage + usage
 
 
 class Sessions:

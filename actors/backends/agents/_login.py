@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from bessemer.actors.backends.agents._access import login_home
 from bessemer.actors.backends.agents._agent import GATEWAY, Agent
 from bessemer.actors.backends.agents._tunnel import Tunnel
+from bessemer.actors.gateway import own_folder
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.files import write_atomic
 
@@ -28,7 +28,7 @@ async def borrowed_login(
     """
     kept = login_home(agent.provider, settings)
     before = await asyncio.to_thread(_lend, agent, kept, home)
-    place = await asyncio.to_thread(tempfile.mkdtemp, prefix="bsm-out-")
+    place = await asyncio.to_thread(own_folder, "bsm-out")
     tunnel = Tunnel(frozenset(agent.hosts))
     try:
         await tunnel.start(f"{place}/tunnel")

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from bessemer.actors.backends.agents._agent import Launch
 from bessemer.actors.backends.agents._program import Program
+from bessemer.actors.gateway import own_folder
 from bessemer.cluster.errors import SandboxUnavailable
 from bessemer.cluster.sandbox import Door, SandboxPolicy, SandboxResult, find_door, preferred_door, run
 
@@ -34,8 +34,7 @@ class Folders(NamedTuple):
 def folders(work_dir: str) -> Iterator[Folders]:
     """New folders, readable by this user only. Agents refuse to keep state below /tmp, so they are elsewhere."""
     above = Path(work_dir).expanduser().absolute() if work_dir else _cache()
-    above.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix="agent-", dir=above))
+    root = own_folder("agent", above)
     made = Folders(root, root / "home", root / "work")
     try:
         made.home.mkdir(mode=0o700)

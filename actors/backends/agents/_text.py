@@ -21,7 +21,7 @@ class NotOneBlock(Exception):
 
 def prompt_of(request: ModelRequest) -> str:
     """The request as one text: what is asked, and the form of the answer."""
-    said = [request.instructions, getattr(request, "shared_prefix", ""), *map(_said, request.history), request.prompt]
+    said = [request.instructions, request.shared_prefix, *map(_said, request.history), request.prompt]
     if request.output_schema is not None:
         schema = json.dumps(request.output_schema, indent=1, ensure_ascii=False)
         said.append(
