@@ -254,7 +254,7 @@ class BackendService:
     def _meter(self) -> Meter:
         from bessemer.actors.gateway import Meter
 
-        return Meter(self._books, self._limits, self._prices)
+        return Meter(self._books, self._limits, self._prices, self.settings)
 
 
 def book_of(settings: BackendSettings) -> PriceBook:

@@ -13,11 +13,13 @@ import asyncio
 from dataclasses import dataclass
 
 from bessemer.actors._call_accounting import Attempt, CallAccounting, Progress
+from bessemer.actors._call_limits import expected_tokens, limit_key
 from bessemer.actors._calls import CallEnvelope
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, Usage
+from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import JournalDiverged
 from bessemer.cluster.ledger.operations import Outcome
-from bessemer.cluster.limits import Feedback, Lease, LimitKey, LimitsLike
+from bessemer.cluster.limits import Feedback, Lease, LimitsLike
 from bessemer.cluster.prices import PriceBook
 
 REQUEST_SECONDS = 600.0
@@ -91,10 +93,17 @@ class Purchase:
 class Meter:
     """Buys an agent's requests under the host's name."""
 
-    def __init__(self, books: CallAccounting, limits: LimitsLike, prices: PriceBook) -> None:
+    def __init__(
+        self,
+        books: CallAccounting,
+        limits: LimitsLike,
+        prices: PriceBook,
+        settings: BackendSettings | None = None,
+    ) -> None:
         self.books = books
         self.limits = limits
         self._prices = prices
+        self._settings = settings or BackendSettings()
 
     async def reserve(self, parent: Parent, serial: int, request: ModelRequest, size: int, images: int) -> Purchase:
         """A purchase that may be sent now. `size` is the request's length in bytes.
@@ -114,8 +123,8 @@ class Meter:
         )
         now = asyncio.get_running_loop().time()
         progress = Progress(started=now, deadline=now + WAIT_SECONDS)
-        vendor, _, model = request.backend.partition("/")
-        lease = await self.limits.acquire(LimitKey(vendor, "default", model), progress.left())
+        key = limit_key(request.backend, self._settings)
+        lease = await self.limits.acquire(key, progress.left(), flow=parent.run, tokens=expected_tokens(envelope))
         try:
             reserved = await self.books.reserve(envelope, worst, progress)
         except BaseException:
