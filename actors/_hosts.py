@@ -73,15 +73,19 @@ def limiter_ref(home: Home) -> HostRef:
 
 
 def host_limits(home: Home, host: str) -> LimitsLike:
-    """The limits of a backend host: shared with the whole cluster through the limiter, which is made if there is none.
+    """The limits of the backend host `backend/PROVIDER` or `backend/PROVIDER#N`.
 
-    Raises nothing: while the limiter is away the host goes on with part of what it had.
+    They are shared with the whole cluster through the limiter, which is made if there is none; a provider that lives
+    in the host's own process needs none. Raises nothing: while the limiter is away the host goes on with part of
+    what it had.
     """
-    from bessemer.actors._call_limits import DEFAULT_POLICY, HostLimits, limits_of, policies_of
+    from bessemer.actors._call_limits import DEFAULT_POLICY, OWN, HostLimits, limits_of, policies_of
     from bessemer.cluster.backend_settings import BackendSettings
     from bessemer.cluster.limits import SharedLimits
 
     settings = BackendSettings.model_validate(home.settings.get("backends", {}))
+    if host.removeprefix("backend/").partition("#")[0] in OWN:
+        return limits_of(settings)
     limiter = limiter_ref(home)
     limiter.make()
 

@@ -104,7 +104,10 @@ class _SharedKey:
         )
 
     def take(self, grant: KeyGrant, asked_at: float) -> None:
+        fewer = self.grant is not None and grant.slots < self.grant.slots
         self.grant, self.granted_at, self.alone = grant, asked_at, None
+        if fewer:
+            self._changed(not self.busy)  # the limiter gives slots on when it hears that they are not used any more
         self.gate.weigh(grant.weights)
         self.gate.wake()
 

@@ -59,6 +59,8 @@ class _Part:
     seen_at: float
     flows: dict[str, FlowState] = field(default_factory=dict)
     granted: int = 0
+    before: int = 0
+    """Slots of the grant before, which it may have used after its last report was on its way."""
     known: int = 0
     """Slots of the last grant it heard, from whichever limiter."""
     sent: float = 0.0
@@ -77,7 +79,7 @@ class _Part:
     @property
     def held(self) -> int:
         """Slots that may be in use."""
-        return max(self.granted, self.in_flight)
+        return max(self.granted, self.before, self.in_flight)
 
 
 class _KeyShares:
@@ -118,6 +120,7 @@ class _KeyShares:
         """What a host may do now."""
         self._forget_silent(now)
         terms, part = self.control.terms(now), self.parts[host]
+        part.before = part.granted
         weights = self._weights()
         others = sum(one.held for name, one in self.parts.items() if name != host)
         # What another host may still use is not given twice, so more than the limit is never in flight.

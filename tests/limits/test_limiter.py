@@ -62,13 +62,13 @@ async def test_a_burst_of_refusals_halves_the_limit_once() -> None:
     one = limiter(initial=8.0)
     leases = [await one.acquire(5) for _ in range(8)]
     for lease in leases:
-        one.release(lease, "throttled")
+        one.release(lease, "overloaded")
     assert one.limit == 4.0
     for lease in [await one.acquire(5) for _ in range(2)]:
-        one.release(lease, "throttled")
+        one.release(lease, "overloaded")
     assert one.limit == 2.0
     for _ in range(10):
-        one.release(await one.acquire(5), "throttled")
+        one.release(await one.acquire(5), "overloaded")
     assert one.limit == 1.0
 
 

@@ -22,7 +22,7 @@ from bessemer.cluster.limits import CircuitOpen, Lease, Limiter, LimitPolicy, Sh
 from ._crowd import KEY, House
 from ._virtual import VirtualLoop
 
-FEW = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class _Machine(RuleBasedStateMachine):
