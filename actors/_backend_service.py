@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bessemer.actors._admission import why_refused
@@ -27,7 +28,7 @@ from bessemer.actors._call_limits import (
     states_json,
 )
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
-from bessemer.actors.backends import CallContext, current_call, open_backend
+from bessemer.actors.backends import CallContext, current_call, open_backend, recorded
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import BessemerError, BudgetExhausted
@@ -234,13 +235,19 @@ class BackendService:
     async def _backend(self, name: str) -> Backend:
         """The open backend of that name. Opening imports an SDK, so it happens once, in a thread."""
         if name not in self._backends:
-            self._backends[name] = asyncio.create_task(asyncio.to_thread(open_backend, name, self.settings))
+            self._backends[name] = asyncio.create_task(asyncio.to_thread(self._open, name))
         opening = self._backends[name]
         try:
             return await asyncio.shield(opening)
         except BessemerError:
             self._backends.pop(name, None)
             raise
+
+    def _open(self, name: str) -> Backend:
+        backend = open_backend(name, self.settings)
+        if self.settings.record:
+            return recorded(backend, Path(self.settings.record), lambda usage: self._books.price(name, usage))
+        return backend
 
 
 def book_of(settings: BackendSettings) -> PriceBook:

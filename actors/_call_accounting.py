@@ -118,6 +118,10 @@ class CallAccounting:
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
         return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
 
+    def price(self, backend: str, usage: Usage) -> int:
+        """What a call with this usage costs now, in micro-dollars. Raises UnpricedModel."""
+        return self._prices.cost(backend, usage)
+
     def context_window(self, backend: str) -> int | None:
         """Most input tokens that `backend` reads, where it is known."""
         return self._prices.context_window(backend)

@@ -87,9 +87,21 @@ def home_of(settings: Settings) -> Home:
         state_dir=str(state),
         ledger_url=settings.ledger.url or f"sqlite:///{state / 'ledger.db'}",
         lake_url=settings.lake.url or str(state / "lake"),
-        settings=settings.model_dump(mode="json"),
+        settings=_placed(settings).model_dump(mode="json"),
         code=code_hash(),
     )
+
+
+def _placed(settings: Settings) -> Settings:
+    """With folders that hosts find: they work elsewhere and under another environment."""
+    backends = settings.backends
+    directory = backends.replay.directory or os.environ.get("BESSEMER_REPLAY", "")
+    if not (backends.record or directory):
+        return settings
+    record = str(writable_directory(Path(backends.record))) if backends.record else ""
+    replay = backends.replay.model_copy(update={"directory": str(Path(directory).expanduser().absolute())})
+    update = {"record": record, "replay": replay if directory else backends.replay}
+    return settings.model_copy(update={"backends": backends.model_copy(update=update)})
 
 
 def prepare_refine(request: Request, settings: Settings) -> Prepared:

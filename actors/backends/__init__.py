@@ -9,6 +9,7 @@ from bessemer.actors.backends._registry import (
     check_place,
     key_variables,
     open_backend,
+    recorded,
     resolve_name,
     short_names,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "current_call",
     "key_variables",
     "open_backend",
+    "recorded",
     "resolve_name",
     "short_names",
 ]

@@ -28,9 +28,11 @@ REQUEST_BYTES = 60_000
 """Size of the request that `--dry-run` prices: a few files and the evidence about them."""
 
 
-def settings_for(files: list[Path] | None, no_sandbox: bool) -> Settings:
+def settings_for(files: list[Path] | None, no_sandbox: bool, record: Path | None = None) -> Settings:
     """The settings of this folder with the command's own layers on top."""
     flags: dict[str, Any] = {"sandbox": {"disabled": True}} if no_sandbox else {}
+    if record is not None:
+        flags["backends"] = {"record": str(record)}
     return load_settings(flags=flags, files=files or [])
 
 
