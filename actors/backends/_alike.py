@@ -42,9 +42,9 @@ class Alike(NamedTuple):
 
 def alike(canonical: Mapping[str, Any]) -> Alike:
     """The neutral form of a request's canonical content."""
-    names: list[str] = []
-    content = {key: _neutral(value, names) for key, value in sorted(canonical.items()) if key != "backend"}
-    return Alike(content, tuple(names))
+    neutral = _Neutral(str(canonical.get("backend", "")))
+    content = {key: neutral.of(value) for key, value in sorted(canonical.items()) if key != "backend"}
+    return Alike(content, tuple(neutral.names))
 
 
 def exact_key(canonical: Mapping[str, Any]) -> str:
@@ -61,18 +61,30 @@ def renamed(text: str, recorded: Alike, asked: Alike) -> str:
     return re.sub("|".join(map(re.escape, longest_first)), lambda found: pairs[found[0]], text)
 
 
-def _neutral(value: Any, names: list[str]) -> Any:
-    if isinstance(value, str):
-        return _OWN.sub(lambda found: _placeholder(found, names), value)
-    if isinstance(value, list):
-        return [_neutral(item, names) for item in value]
-    if isinstance(value, dict):
-        return {key: _neutral(item, names) for key, item in sorted(value.items())}
-    return value
+class _Neutral:
+    def __init__(self, backend: str) -> None:
+        self.names: list[str] = []
+        # Messages say which model answered; the recorded one and its replay have each its own name.
+        name = re.escape(backend.removeprefix("replay/"))
+        self._backends = re.compile(rf"\breplay/(?=[\w.-])(?:{name}(?![\w/.-]))?|\b{name}(?![\w/.-])") if name else None
 
+    def of(self, value: Any) -> Any:
+        if isinstance(value, str):
+            if self._backends is not None:
+                value = self._backends.sub(self._model, value)
+            return _OWN.sub(self._taken_out, value)
+        if isinstance(value, list):
+            return [self.of(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.of(item) for key, item in sorted(value.items())}
+        return value
 
-def _placeholder(found: re.Match[str], names: list[str]) -> str:
-    kind = found.lastgroup or ""
-    if kind in _NAMES:
-        names.append(found[0])
-    return f"({kind})"
+    @staticmethod
+    def _model(found: re.Match[str]) -> str:
+        return "" if found[0] == "replay/" else "(model)"
+
+    def _taken_out(self, found: re.Match[str]) -> str:
+        kind = found.lastgroup or ""
+        if kind in _NAMES:
+            self.names.append(found[0])
+        return f"({kind})"

@@ -41,7 +41,9 @@ class RecordingBackend:
     async def close(self) -> None:
         await self._inner.close()
 
-    async def _keep(self, request: ModelRequest, reply: Reply | None = None, failure: CallFailure | None = None) -> None:
+    async def _keep(
+        self, request: ModelRequest, reply: Reply | None = None, failure: CallFailure | None = None
+    ) -> None:
         usage = reply.usage if reply is not None else failure.usage if failure is not None else None
         canonical, context = request.canonical(), current_call.get()
         run, path, index, attempt = place_of(context)

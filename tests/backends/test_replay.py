@@ -80,8 +80,7 @@ async def test_an_exchange_is_written_down_and_answers_again(tmp_path: Path) -> 
 
 async def test_a_recorded_failure_fails_again_and_its_retry_succeeds(tmp_path: Path) -> None:
     scenario = (
-        "rules: [{match: {text: hi}, times: 2, answer: {fail: rate_limited, retry_after: 0.01}}]\n"
-        "default: {text: done}"
+        "rules: [{match: {text: hi}, times: 2, answer: {fail: rate_limited, retry_after: 0.01}}]\ndefault: {text: done}"
     )
     await recorded(tmp_path, scenario, call("scripted/one"))
     assert [bool(line["failure"]) for line in lines(tmp_path)] == [True, True, False]
@@ -147,6 +146,12 @@ async def test_what_only_a_run_has_makes_no_difference_and_is_renamed_in_its_ans
     reply = read_answer(await service.call(call("replay/scripted/one", new)))
     assert isinstance(reply, Reply)
     assert reply.text == "open /srv/b/runs/20261122-111111-def456/1.md fedcba9876543210"
+    said = {"backend": "scripted/one", "history": ["bessemer:scripted/one", "openai/x took 3 s"]}
+    again = {
+        "backend": "replay/scripted/one",
+        "history": ["bessemer:replay/scripted/one", "replay/openai/x took 0.1 s"],
+    }
+    assert alike(said).key == alike(again).key
     content = "1 passed, return a * 2"
     assert alike({"prompt": content}).key != alike({"prompt": content + "1"}).key
 
