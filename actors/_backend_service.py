@@ -27,6 +27,7 @@ from bessemer.actors._call_limits import (
     record_events,
     states_json,
 )
+from bessemer.actors._call_telemetry import watch_call
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
 from bessemer.actors.backends import CallContext, current_call, open_backend, recorded
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
@@ -112,6 +113,11 @@ class BackendService:
             "in_flight": [str(key) for key in self._running],
             "limits": states_json(self._limits.states()),
         }
+
+    def load(self) -> tuple[int, int, int]:
+        """Calls at a provider, calls waiting for a slot, micro-dollars booked by this incarnation."""
+        states = self._limits.states().values()
+        return sum(one.in_flight for one in states), sum(one.waiting for one in states), self._books.booked
 
     async def close(self) -> None:
         """Stop every call (attempts that were sent become in doubt) and close the backends."""
@@ -207,14 +213,17 @@ class BackendService:
             lease, feedback, result.retry_after, hint=hint, tokens=tokens or 0.0, reason=result.message
         )
 
-    @staticmethod
-    async def _send(envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
+    async def _send(self, envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
         current_call.set(CallContext(attempt.id, envelope.persona, envelope.purpose))
         attempt.send()
-        try:
-            return await backend.request(envelope.request)
-        except BackendFailure as error:
-            return error.failure
+        result: Reply | CallFailure
+        with watch_call(envelope, attempt.id) as ended:
+            try:
+                result = await backend.request(envelope.request)
+            except BackendFailure as error:
+                result = error.failure
+            ended(result, self._books.price(envelope.request.backend, result.usage) if result.usage else 0)
+        return result
 
     async def _book(
         self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, progress: Progress

@@ -111,6 +111,8 @@ class CallAccounting:
         self._prices = prices
         self._open: set[str] = set()
         self._serial = itertools.count(1)
+        self.booked = 0
+        """Micro-dollars of the answers settled here."""
 
     def worst_case(self, envelope: CallEnvelope) -> int:
         """The most the call can cost, in micro-dollars. Raises UnpricedModel."""
@@ -154,6 +156,7 @@ class CallAccounting:
     ) -> Outcome:
         """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
         cost = self._prices.cost(envelope.request.backend, usage, attempt.sent_at)
+        self.booked += cost
         operation = Settle(
             attempt=attempt.id,
             epoch=envelope.epoch,

@@ -32,6 +32,7 @@ from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
+from bessemer.cluster.telemetry import settled, why_off
 from bessemer.pipelines.refine import RefinePlan
 
 EMBEDDED = "embedded/qwen2.5-coder-1.5b"
@@ -96,6 +97,7 @@ def _placed(settings: Settings) -> Settings:
     """With folders that hosts find: they work elsewhere and under another environment."""
     backends = settings.backends
     directory = backends.replay.directory or os.environ.get("BESSEMER_REPLAY", "")
+    settings = settings.model_copy(update={"telemetry": settled(settings.telemetry)})
     if not (backends.record or directory):
         return settings
     record = str(writable_directory(Path(backends.record))) if backends.record else ""
@@ -161,6 +163,8 @@ def assemble(
     if not settings.sandbox.disabled:
         find_door(settings.sandbox.door)
     home = home_of(settings)
+    if untold := why_off(settled(settings.telemetry)):
+        notices = (*notices, untold)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
     spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps={f"run:{run}": budget})

@@ -23,15 +23,13 @@ from bessemer.cluster.errors import SettingsError
 from bessemer.cluster.files import unwritable
 from bessemer.cluster.redaction import redact
 
-VERSION = 1
-
 
 class Exchange(BaseModel):
     """One request, and the reply or the failure it brought."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     hash: str
     """Of what is asked, word for word, without the backend."""
     occurrence: int = 0

@@ -100,7 +100,9 @@ class Meter:
 
         Raises BudgetExhausted, UnpricedModel, CircuitOpen, DeadlineExceeded, LedgerUnavailable, Fenced, Closed.
         """
-        worst = self._prices.worst_case(request.backend, size + images * IMAGE_TOKENS, request.max_output_tokens)
+        worst = self._prices.worst_case(
+            request.backend, size + images * IMAGE_TOKENS, request.max_output_tokens
+        )
         envelope = CallEnvelope(
             run=parent.run,
             path=parent.requests_path,
