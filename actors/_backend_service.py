@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bessemer.actors._admission import why_refused
@@ -26,8 +27,9 @@ from bessemer.actors._call_limits import (
     record_events,
     states_json,
 )
+from bessemer.actors._call_telemetry import watch_call
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
-from bessemer.actors.backends import CallContext, billing, current_call, open_backend
+from bessemer.actors.backends import CallContext, billing, current_call, open_backend, recorded
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import BessemerError, BudgetExhausted
@@ -115,6 +117,11 @@ class BackendService:
             "in_flight": [str(key) for key in self._running],
             "limits": states_json(self._limits.states()),
         }
+
+    def load(self) -> tuple[int, int, int]:
+        """Calls at a provider, calls waiting for a slot, micro-dollars booked by this incarnation."""
+        states = self._limits.states().values()
+        return sum(one.in_flight for one in states), sum(one.waiting for one in states), self._books.booked
 
     async def close(self) -> None:
         """Stop every call (attempts that were sent become in doubt) and close the backends."""
@@ -212,15 +219,18 @@ class BackendService:
             lease, feedback, result.retry_after, hint=hint, tokens=tokens or 0.0, reason=result.message
         )
 
-    @staticmethod
-    async def _send(envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
+    async def _send(self, envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
         context = CallContext(attempt.id, envelope.persona, envelope.purpose, envelope.epoch, envelope.scopes)
         current_call.set(context)
         attempt.send()
-        try:
-            return await backend.request(envelope.request)
-        except BackendFailure as error:
-            return error.failure
+        result: Reply | CallFailure
+        with watch_call(envelope, attempt.id) as ended:
+            try:
+                result = await backend.request(envelope.request)
+            except BackendFailure as error:
+                result = error.failure
+            ended(result, self._books.price(envelope.request.backend, result.usage) if result.usage else 0)
+        return result
 
     async def _book(
         self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, progress: Progress
@@ -241,15 +251,19 @@ class BackendService:
     async def _backend(self, name: str) -> Backend:
         """The open backend of that name. Opening imports an SDK, so it happens once, in a thread."""
         if name not in self._backends:
-            self._backends[name] = asyncio.create_task(
-                asyncio.to_thread(open_backend, name, self.settings, self._meter())
-            )
+            self._backends[name] = asyncio.create_task(asyncio.to_thread(self._open, name))
         opening = self._backends[name]
         try:
             return await asyncio.shield(opening)
         except BessemerError:
             self._backends.pop(name, None)
             raise
+
+    def _open(self, name: str) -> Backend:
+        backend = open_backend(name, self.settings, self._meter())
+        if self.settings.record:
+            return recorded(backend, Path(self.settings.record), lambda usage: self._books.price(name, usage))
+        return backend
 
     def _meter(self) -> Meter:
         from bessemer.actors.gateway import Meter

@@ -112,12 +112,18 @@ class CallAccounting:
         self._prices = prices
         self._open: set[str] = set()
         self._serial = itertools.count(1)
+        self.booked = 0
+        """Micro-dollars of the answers settled here."""
 
     def worst_case(self, envelope: CallEnvelope) -> int:
         """The most the call can cost, in micro-dollars. Raises UnpricedModel."""
         request = envelope.request
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
         return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
+
+    def price(self, backend: str, usage: Usage) -> int:
+        """What a call with this usage costs now, in micro-dollars. Raises UnpricedModel."""
+        return self._prices.cost(backend, usage)
 
     def context_window(self, backend: str) -> int | None:
         """Most input tokens that `backend` reads, where it is known."""
@@ -151,6 +157,7 @@ class CallAccounting:
     ) -> Outcome:
         """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
         cost = self._cost(envelope.request.backend, usage, attempt.sent_at)
+        self.booked += cost
         unmetered = self._prices.is_unmetered(envelope.request.backend)
         bills = () if unmetered else bill_event(envelope, usage, cost)
         operation = Settle(

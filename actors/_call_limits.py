@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bessemer.actors._call_accounting import CallLedger
 
 VENDORS = ("anthropic", "openai", "google", "xai")
-OWN = frozenset({"embedded", "scripted", *AGENTS, COMMAND})
+OWN = frozenset({"embedded", "scripted", "replay", *AGENTS, COMMAND})
 """Providers inside one process or machine: nobody else shares them."""
 BYTES_PER_TOKEN = 4
 """A usual token of text; only the pace of tokens rests on it, and it is corrected by the answer's usage."""

@@ -44,6 +44,8 @@ class CallEnvelope(BaseModel):
     persona: str = ""
     persona_content_hash: str = ""
     purpose: str = ""
+    trace: str = ""
+    """W3C traceparent of the step's span; decides nothing."""
     lost_hosts: tuple[str, ...] = ()
     """Hosts that died while they may have had this call; their open attempts are in doubt."""
     priority: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)

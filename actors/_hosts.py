@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import uuid
 from typing import TYPE_CHECKING
 
 from bessemer.actors._wire import HostRef, find_or_make
-from bessemer.cluster.errors import LedgerUnavailable, error_named
+from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import LedgerClient
 
 if TYPE_CHECKING:
     from bessemer.actors._backend_client import BackendClient
     from bessemer.cluster.limits import LimitsLike
+
+
+_log = logging.getLogger(__name__)
 
 
 def node_name() -> str:
@@ -127,6 +131,16 @@ def ledger_client(home: Home) -> LedgerClient:
         return answer
 
     return LedgerClient(send)
+
+
+def trace_as(home: Home, host: str) -> None:
+    """Start this process's telemetry as the home's settings say. What is wrong with it must not stop work."""
+    from bessemer.cluster.telemetry import TelemetrySettings, configure
+
+    try:
+        configure(TelemetrySettings.model_validate(home.settings.get("telemetry", {})), host)
+    except BessemerError as error:
+        _log.warning("no telemetry from %s: %s", host, error.message)
 
 
 def backend_client(home: Home) -> BackendClient:

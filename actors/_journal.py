@@ -51,6 +51,7 @@ class StepJournal(Step):
                 index=index,
                 epoch=self.ticket.epoch,
                 scopes=self.ticket.scopes,
+                trace=self.ticket.trace,
                 request=request,
                 persona=self._persona,
                 persona_content_hash=self._persona_content_hash,

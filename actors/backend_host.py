@@ -12,7 +12,8 @@ from dotenv import load_dotenv
 
 from bessemer.actors._backend_service import BackendService
 from bessemer.actors._call_stream import CallStream
-from bessemer.actors._hosts import host_limits, ledger_client
+from bessemer.actors._host_metrics import HostMetrics
+from bessemer.actors._hosts import host_limits, ledger_client, trace_as
 from bessemer.actors._wire import decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home, door_of
@@ -29,14 +30,17 @@ class BackendHost:
         # Keys may stand beside the project; what the environment says already wins.
         load_dotenv(Path(made.state_dir).parent / ".env", override=False)
         prefer_door(door_of(made))
+        trace_as(made, name)
         settings = BackendSettings.model_validate(made.settings.get("backends", {}))
         self._service = BackendService(
             ledger_client(made), limits=host_limits(made, name), settings=settings, host=name
         )
         self._calls = CallStream(self._service)
+        self._metrics = HostMetrics(self._service, name)
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
         """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of one loop turn in one message."""
+        self._metrics.start()
         async for message in self._calls.submit(payload):
             yield message
 

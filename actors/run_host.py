@@ -11,10 +11,11 @@ from typing import Any
 import ray
 from pydantic import BaseModel, ConfigDict
 
-from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref
+from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref, trace_as
 from bessemer.actors._people import People
 from bessemer.actors._wire import ask, decode, encode, reply
 from bessemer.actors.crew import Crew
+from bessemer.cluster import telemetry
 from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
@@ -66,6 +67,7 @@ class RunHost:
 
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
+        trace_as(self._home, "run")
         context = ray.get_runtime_context()
         self._owner = this_process(f"run/{context.get_actor_id()}")
         self._ledger = ledger_client(self._home)
@@ -157,7 +159,10 @@ class RunHost:
             plan = pipeline.plan.model_validate(held.spec.pins["plan"])
             seconds = float(self._home.settings["ledger"]["lease_seconds"])
             async with lease(run, self._owner, seconds):
-                outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
+                about = {"bessemer.run": run.id, "gen_ai.conversation.id": run.id, "bessemer.epoch": run.epoch}
+                with telemetry.span(f"run {held.spec.pipeline}", about) as watched:
+                    outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
+                    watched.set({"bessemer.status": outcome.status})
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
             held.outcome = outcome.model_dump(mode="json")
         except BessemerError as error:

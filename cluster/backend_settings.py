@@ -107,6 +107,13 @@ class ScriptedSettings(_Frozen):
     """File to which each served request is appended as a JSON line; empty keeps no books."""
 
 
+class ReplaySettings(_Frozen):
+    """Answers from a recording."""
+
+    directory: str = ""
+    """Folder that `record` wrote; empty reads `BESSEMER_REPLAY`."""
+
+
 class RetrySettings(_Frozen):
     attempts: int = Field(default=6, ge=1)
     """Attempts at one call, the first included."""
@@ -128,6 +135,9 @@ class BackendSettings(_Frozen):
     compatible: CompatibleSettings = CompatibleSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     scripted: ScriptedSettings = ScriptedSettings()
+    replay: ReplaySettings = ReplaySettings()
+    record: str = ""
+    """Folder in which every exchange with a model is written down; empty records nothing."""
     agents: AgentsSettings = AgentsSettings()
     commands: dict[str, CommandSettings] = Field(default_factory=dict)
     """Programs by the NAME of `command/NAME`."""

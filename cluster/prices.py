@@ -27,7 +27,7 @@ from bessemer.cluster.money import MicroDollars
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
-FREE_PROVIDERS = frozenset({"embedded", "scripted"})
+FREE_PROVIDERS = frozenset({"embedded", "scripted", "replay"})
 OVERHEAD_TOKENS = 1024
 """Input tokens a provider may add to what is sent: chat template, tool and schema preambles."""
 _USUAL_TIERS = frozenset({"", "default", "standard", "auto"})

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from bessemer.cluster import telemetry
 from bessemer.cluster.errors import BessemerError, Fenced, JournalDiverged, RunIsOpen
 from bessemer.cluster.identity import Owner, read_owner
 from bessemer.cluster.ledger import (
@@ -50,6 +51,8 @@ class Ticket(BaseModel):
     epoch: int
     scopes: tuple[str, ...]
     """The caps every call of the step counts against."""
+    trace: str = ""
+    """W3C traceparent of the step's span; decides nothing."""
 
 
 class Step:
@@ -108,8 +111,9 @@ class Run:
         state = await self.ledger.begin_step(BeginStep(run=self.id, path=path, epoch=self.epoch))
         if state.done:
             return result.model_validate(state.result)
-        step = Step(self._ticket(path), self.ledger)
-        made = await work(step)
+        with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
+            step = Step(self._ticket(path), self.ledger)
+            made = await work(step)
         finished = await self.ledger.finish_step(
             FinishStep(run=self.id, path=path, epoch=self.epoch, result=made.model_dump(mode="json"), rows=step.rows)
         )
@@ -146,7 +150,7 @@ class Run:
         await self.ledger.close_run(CloseRun(run=self.id, epoch=self.epoch, status=status, rows=rows))
 
     def _ticket(self, path: str) -> Ticket:
-        return Ticket(run=self.id, path=path, epoch=self.epoch, scopes=self.scopes)
+        return Ticket(run=self.id, path=path, epoch=self.epoch, scopes=self.scopes, trace=telemetry.parent_of_others())
 
 
 async def open_run(

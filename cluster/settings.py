@@ -18,6 +18,7 @@ from bessemer.cluster.backend_settings import BackendSettings, PriceSettings
 from bessemer.cluster.durations import parse_duration
 from bessemer.cluster.errors import SettingsError, UsageError
 from bessemer.cluster.money import MICRO, MicroDollars, parse_usd
+from bessemer.cluster.telemetry import TelemetrySettings
 
 __all__ = [
     "BudgetSettings",
@@ -28,6 +29,7 @@ __all__ = [
     "RefineSettings",
     "SandboxSettings",
     "Settings",
+    "TelemetrySettings",
     "config_files",
     "load_keys",
     "load_settings",
@@ -161,6 +163,7 @@ class Settings(BaseModel):
     refine: RefineSettings = RefineSettings()
     sandbox: SandboxSettings = SandboxSettings()
     budget: BudgetSettings = BudgetSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @property
     def prices(self) -> PriceSettings:

@@ -34,6 +34,7 @@ from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
+from bessemer.cluster.telemetry import settled, why_off
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
 
@@ -90,9 +91,22 @@ def home_of(settings: Settings) -> Home:
         state_dir=str(state),
         ledger_url=settings.ledger.url or f"sqlite:///{state / 'ledger.db'}",
         lake_url=settings.lake.url or str(state / "lake"),
-        settings=settings.model_dump(mode="json"),
+        settings=_placed(settings).model_dump(mode="json"),
         code=code_hash(),
     )
+
+
+def _placed(settings: Settings) -> Settings:
+    """With folders that hosts find: they work elsewhere and under another environment."""
+    backends = settings.backends
+    directory = backends.replay.directory or os.environ.get("BESSEMER_REPLAY", "")
+    settings = settings.model_copy(update={"telemetry": settled(settings.telemetry)})
+    if not (backends.record or directory):
+        return settings
+    record = str(writable_directory(Path(backends.record))) if backends.record else ""
+    replay = backends.replay.model_copy(update={"directory": str(Path(directory).expanduser().absolute())})
+    update = {"record": record, "replay": replay if directory else backends.replay}
+    return settings.model_copy(update={"backends": backends.model_copy(update=update)})
 
 
 def prepare_refine(request: Request, settings: Settings) -> Prepared:
@@ -162,6 +176,8 @@ def assemble(
         find_door(settings.sandbox.door)
     refuse_unmetered(plan.models(), settings, budget)
     home = home_of(settings)
+    if untold := why_off(settled(settings.telemetry)):
+        notices = (*notices, untold)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
     spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps={f"run:{run}": budget})

@@ -9,6 +9,7 @@ from bessemer.actors.backends._registry import (
     check_place,
     key_variables,
     open_backend,
+    recorded,
     resolve_name,
     short_names,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "key_variables",
     "open_backend",
     "priced_as",
+    "recorded",
     "resolve_name",
     "short_names",
     "substitute",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,7 @@ import yaml
 from bessemer.actors.backends._clients import key_of, variable_of
 from bessemer.actors.backends._failures import KeySource
 from bessemer.actors.backends.agents import AGENTS, COMMAND, agent_keys, check_access, open_agent
-from bessemer.actors.backends.base import Backend, BackendName, split_name
+from bessemer.actors.backends.base import Backend, BackendName, Usage, split_name
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import MissingKey, SettingsError, UnknownBackend
 
@@ -48,7 +48,8 @@ TEXT_MODELS: dict[str, tuple[str, ...]] = {
 """Models that read no images; a newer one is taken to read them, and its vendor says so where it does not."""
 COMPATIBLE_URL = "BESSEMER_COMPATIBLE_URL"
 SCENARIO = "BESSEMER_SCENARIO"
-PROVIDERS = (*VENDOR_KEYS, *AGENTS, "openai-compatible", "embedded", "scripted", COMMAND)
+RECORDING = "BESSEMER_REPLAY"
+PROVIDERS = (*VENDOR_KEYS, *AGENTS, "openai-compatible", "embedded", "scripted", "replay", COMMAND)
 
 
 class Capabilities(NamedTuple):
@@ -83,6 +84,11 @@ def resolve_name(spec: str, table: Mapping[str, str] | None = None) -> str:
 def capabilities(backend: str, settings: BackendSettings | None = None) -> Capabilities:
     """What `backend` (`provider/model`) can do. Raises UnknownBackend."""
     provider = _split(backend).provider
+    if provider == "replay":
+        # What was recorded must be asked for again in the same way.
+        recorded = split_name(_split(backend).model)
+        known = recorded is not None and recorded.provider in PROVIDERS
+        return capabilities(str(recorded) if known else "scripted/any", settings)
     if provider == "embedded":
         return Capabilities(tools=False, may_judge=False, structured=True, images=False, documents=False)
     if provider in AGENTS or provider == COMMAND:
@@ -126,12 +132,14 @@ def check_place(backend: str, settings: BackendSettings) -> None:
         _compatible_address(name, settings)
     elif name.provider == "scripted":
         _scenario(name, settings)
+    elif name.provider == "replay":
+        _recording(name, settings)
 
 
 def open_backend(backend: str, settings: BackendSettings, meter: Meter | None = None) -> Backend:
     """Open `provider/model`; imports only the SDK it needs. `meter` buys the requests that an agent makes.
 
-    Raises UnknownBackend, MissingKey, SettingsError (no address, no scenario, a malformed scenario).
+    Raises UnknownBackend, MissingKey, SettingsError (no address, no scenario, a malformed scenario, no recording).
     """
     name = _split(backend)
     if name.provider in VENDOR_KEYS:
@@ -144,7 +152,18 @@ def open_backend(backend: str, settings: BackendSettings, meter: Meter | None = 
         from bessemer.actors.backends._embedded import EmbeddedBackend
 
         return EmbeddedBackend(name, settings.embedded)
+    if name.provider == "replay":
+        from bessemer.actors.backends._replay import ReplayBackend
+
+        return ReplayBackend(name, _recording(name, settings))
     return _open_scripted(name, settings)
+
+
+def recorded(backend: Backend, directory: Path, price: Callable[[Usage], int]) -> Backend:
+    """`backend` with every exchange written down in `directory`; `price` says what usage costs in micro-dollars."""
+    from bessemer.actors.backends._recording import RecordingBackend
+
+    return RecordingBackend(backend, directory, price)
 
 
 def _open_vendor(name: BackendName, settings: BackendSettings) -> Backend:
@@ -217,6 +236,17 @@ def _scenario(name: BackendName, settings: BackendSettings) -> Scenario:
     if not path:
         raise SettingsError(f"{name} has no scenario; set {SCENARIO} or backends.scripted.scenario to a YAML file")
     return load_scenario(Path(path))
+
+
+def _recording(name: BackendName, settings: BackendSettings) -> Path:
+    given = settings.replay.directory or os.environ.get(RECORDING, "")
+    remedy = f"set {RECORDING} or backends.replay.directory to a folder that --record wrote"
+    if not given:
+        raise SettingsError(f"{name} has no recording; {remedy}")
+    directory = Path(given).expanduser()
+    if next(directory.glob("??/*.jsonl"), None) is None:
+        raise SettingsError(f"{name}: there is no recording in {directory}; {remedy}")
+    return directory
 
 
 def _split(backend: str) -> BackendName:

@@ -118,13 +118,17 @@ class ModelRequest(_Frozen):
     timeout: float = 300.0
     """Seconds until the request counts as lost."""
 
-    def request_hash(self) -> str:
-        """SHA-256 of the canonical content: no timestamps, and generated tool-call ids replaced by their order."""
+    def canonical(self) -> dict[str, Any]:
+        """What is asked, as JSON: no timestamps, tool-call ids by their order, attachments by their hashes."""
         content = self.model_dump(mode="json", exclude={"timeout", "attachments"})
         content["attachments"] = [[one.media_type, one.sha256] for one in self.attachments]
         ids: dict[str, str] = {}
         content["history"] = [_stable(message, ids) for message in content["history"]]
-        return content_hash(content)
+        return content
+
+    def request_hash(self) -> str:
+        """SHA-256 of the canonical content."""
+        return content_hash(self.canonical())
 
 
 def _stable(value: Any, ids: dict[str, str]) -> Any:

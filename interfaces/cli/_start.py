@@ -29,9 +29,11 @@ from bessemer.pipelines.evaluate import EvaluateOutcome
 from bessemer.pipelines.refine import RefineOutcome, RefinePlan
 
 
-def settings_for(files: list[Path] | None, no_sandbox: bool) -> Settings:
+def settings_for(files: list[Path] | None, no_sandbox: bool, record: Path | None = None) -> Settings:
     """The settings of this folder with the command's own layers on top."""
     flags: dict[str, Any] = {"sandbox": {"disabled": True}} if no_sandbox else {}
+    if record is not None:
+        flags["backends"] = {"record": str(record)}
     return load_settings(flags=flags, files=files or [])
 
 

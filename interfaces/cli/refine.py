@@ -52,6 +52,10 @@ Address = Annotated[str, typer.Option("--address", help="Address of a Ray cluste
 NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Run what models write without a sandbox.", rich_help_panel=PLACE)
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="DIR", help="Write every exchange with a model down.", rich_help_panel=PLACE),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan with its cost, and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 
@@ -89,6 +93,7 @@ def refine(
     config: Config = None,
     address: Address = "",
     no_sandbox: NoSandbox = False,
+    record: Record = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +102,7 @@ def refine(
     from bessemer.interfaces._prepare import Request, prepare_refine
     from bessemer.interfaces.cli import _start
 
-    settings = _start.settings_for(config, no_sandbox)
+    settings = _start.settings_for(config, no_sandbox, record)
     request = Request(
         task=task,
         prior_answer=prior_answer,
@@ -139,6 +144,7 @@ def evaluate(
     ] = False,
     address: Address = "",
     no_sandbox: NoSandbox = False,
+    record: Record = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +153,7 @@ def evaluate(
     from bessemer.interfaces.cli import _start
     from bessemer.interfaces.cli._consent import agree
 
-    settings = _start.settings_for(config, no_sandbox)
+    settings = _start.settings_for(config, no_sandbox, record)
     request = Request(
         task=task,
         prior_answer=path,

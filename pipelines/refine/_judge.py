@@ -115,7 +115,7 @@ async def compare(progress: Progress, answer: Answer, attempt: int) -> GuardVerd
                 "compare",
                 subject=await _subject(progress, after, answer.probes, progress.agreed),
                 previous=await _subject(progress, before, previous.probes, progress.agreed),
-                candidate_is=candidate_side(f"{progress.run.id}/{path}"),
+                candidate_is=candidate_side(f"{previous.commit}/{answer.commit}/{path}"),
             )
         return needed(reviewed.guard)
 

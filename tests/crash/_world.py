@@ -53,10 +53,10 @@ class World:
     def lake(self) -> Lake:
         return Lake(str(self.root / ".bessemer" / "lake"))
 
-    def refine(self) -> subprocess.Popen[str]:
+    def refine(self, *more: str, build: str = "scripted/b", judge: str = "scripted/j") -> subprocess.Popen[str]:
         """Start a refinement as a user would."""
-        flags = ["--prior-answer", "project", "--build-backend", "scripted/b", "--eval-backends", "scripted/j"]
-        return self.command("refine", "Make the tests pass", *flags, "--probe", "pytest", "--json")
+        flags = ["--prior-answer", "project", "--build-backend", build, "--eval-backends", judge]
+        return self.command("refine", "Make the tests pass", *flags, "--probe", "pytest", "--json", *more)
 
     def resume(self, run: str) -> subprocess.Popen[str]:
         return self.command("run", "resume", run, "--json")
