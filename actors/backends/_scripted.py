@@ -58,6 +58,8 @@ class Match(_Frozen):
     persona: str | None = None
     """Name or pattern (`*`, `?`)."""
     purpose: str | None = None
+    step: str | None = None
+    """Path of the run's step, or a pattern of it."""
     text: str | None = None
     """Regular expression searched in instructions, prompt and history."""
     tools: bool | None = None
@@ -225,6 +227,7 @@ def _matches(rule: Rule, request: ModelRequest, context: CallContext, turn: int,
         (match.backend, request.backend),
         (match.persona, context.persona),
         (match.purpose, context.purpose),
+        (match.step, _step(context.attempt)),
     )
     return (
         all(pattern is None or fnmatchcase(value, pattern) for pattern, value in patterns)
@@ -233,6 +236,11 @@ def _matches(rule: Rule, request: ModelRequest, context: CallContext, turn: int,
         and (match.seed is None or match.seed == request.seed)
         and (match.text is None or re.search(match.text, said) is not None)
     )
+
+
+def _step(attempt: str) -> str:
+    """The path in `run|path|index|n`."""
+    return attempt.partition("|")[2].rpartition("|")[0].rpartition("|")[0]
 
 
 def _attempt_number(attempt: str) -> int:

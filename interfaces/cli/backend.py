@@ -47,6 +47,41 @@ def show(
     _print([row], as_json)
 
 
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65534, help="HTTP port; 0 takes a free one.")] = 8700,
+    xai_port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port; default: the next one.")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="YAML file: what matches, what it answers.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws answers, faults and latency.")] = 0,
+    latency: Annotated[str, typer.Option(help="Seconds, uniform:LOW-HIGH or lognormal:MEDIAN,SIGMA.")] = "0",
+    fault: Annotated[list[str] | None, typer.Option(help="RATE:KIND[:SECONDS], such as 0.1:rate_limited.")] = None,
+    rate: Annotated[str, typer.Option(help="Requests a second for each model: 50, or 100,50@30,100@60.")] = "",
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight for each model.")] = None,
+    hide_limits: Annotated[bool, typer.Option("--hide-limits", help="Send no rate headers.")] = False,
+    batch_seconds: Annotated[float, typer.Option(min=0, help="How long a batch takes.")] = 1.0,
+    batch_expires: Annotated[float, typer.Option(min=0, help="Seconds until a batch expires.")] = 86400.0,
+    books: Annotated[Path | None, typer.Option(help="File that gets a JSON line for each request.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Speak the wire formats of Anthropic, OpenAI, Google and xAI on loopback, with their faults. Nothing is paid."""
+    from bessemer.interfaces.simulator._server import run
+    from bessemer.interfaces.simulator._settings import Settings
+
+    settings = Settings(
+        seed=seed,
+        scenario=scenario,
+        latency=latency,
+        faults=tuple(fault or ()),
+        rate=rate,
+        concurrency=concurrency,
+        show_limits=not hide_limits,
+        batch_seconds=batch_seconds,
+        batch_expires=batch_expires,
+        books=books,
+    )
+    run(settings, port, xai_port, as_json=as_json)
+
+
 def _row(name: str, model: str, settings: Any) -> dict[str, Any]:
     from bessemer.actors.backends import check_keys
     from bessemer.cluster.errors import BessemerError
