@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from bessemer.actors.crew import RunCrew
 from bessemer.cluster.ledger.operations import RunStatus
 from bessemer.cluster.records import RunRecord
-from bessemer.cluster.run import Run
+from bessemer.cluster.run import Run, Urgency
 
 Ending = Literal[
     "converged", "passed", "failed", "max_rounds", "plateau", "not_judged", "deadline", "budget", "cancelled"
@@ -42,6 +42,9 @@ class Plan(BaseModel):
     """Arguments of a run, resolved and pinned: resuming under others is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    urgency: Urgency = "now"
+    """`overnight` makes every call through its vendor's batch API: at the batch price, within about a day."""
 
 
 class Outcome(BaseModel):
