@@ -61,6 +61,13 @@ class LedgerKeeper:
         return row.model_dump(mode="json", include={"run", "pipeline", "pins", "caps", "status", "epoch"})
 
     @reply
+    async def open_calls(self, payload: bytes) -> list[dict[str, Any]]:
+        """Attempts of a run that have not ended, with the step each belongs to."""
+        attempts = await self._commit.call(self._ledger.attempts, decode(payload)["run"])
+        mine = [one for one in attempts if one.state in ("reserved", "parked", "submitted")]
+        return [one.model_dump(mode="json", include={"path", "state"}) for one in mine]
+
+    @reply
     async def batched(self, payload: bytes) -> list[dict[str, Any]]:
         """Attempts of a provider that wait for a batch or are in one."""
         rows = await self._commit.call(self._ledger.batched, decode(payload)["provider"])

@@ -32,15 +32,13 @@ class Models:
         self._settings = settings
         self._map_errors = map_errors
         self._opened: dict[str, Backend] = {}
+        self._opening = asyncio.Lock()
 
     async def of(self, name: str) -> PydanticAIBackend:
         """The open backend of `provider/model`. Raises UnknownBackend, MissingKey, SettingsError."""
-        if name not in self._opened:
-            made = await asyncio.to_thread(open_backend, name, self._settings)
-            if name in self._opened:
-                await made.close()
-            else:
-                self._opened[name] = made
+        async with self._opening:
+            if name not in self._opened:
+                self._opened[name] = await asyncio.to_thread(open_backend, name, self._settings)
         return self.opened(name)
 
     def opened(self, name: str) -> PydanticAIBackend:

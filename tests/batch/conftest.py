@@ -11,13 +11,19 @@ from bessemer.interfaces.simulator import Simulator, running
 from ._bench import MODELS, Bench
 
 
-@pytest.fixture
-def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Simulator]:
     with running(seed=7, batch_seconds=0.3) as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("BESSEMER_XAI_HOST", made.xai_host)
         yield made
+
+
+@pytest.fixture
+def simulator(shared: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    for name, value in shared.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BESSEMER_XAI_HOST", shared.xai_host)
+    yield shared
+    shared.set(faults=[], batch_seconds=0.3, batch_expires=86400)
 
 
 @pytest.fixture(params=list(MODELS))

@@ -17,7 +17,7 @@ async def test_calls_of_two_runs_share_a_batch_and_are_booked_at_its_price(bench
     service = bench.collector()
     replies = await asyncio.gather(bench.ask(service, 5, "r"), bench.ask(service, 3, "s", max_output_tokens=65))
     flat = [one for some in replies for one in some]
-    assert all(isinstance(one, Reply) and 1 <= one.data["score"] <= 10 for one in flat), flat[:2]
+    assert all(isinstance(one, Reply) and isinstance(one.data["score"], int) for one in flat), flat[:2]
     bought = bench.bought()
     assert len(bought) == 8
     assert len({one["batch"] for one in bought}) == 1
@@ -79,7 +79,7 @@ async def test_one_bad_answer_leaves_its_neighbours_alone(bench: Bench) -> None:
     await bench.open()
     replies = await bench.ask(bench.collector(), 30)
     kinds = Counter(one.kind if isinstance(one, CallFailure) else "answered" for one in replies)
-    books = Counter(one["outcome"] for one in bench.simulator.books())
+    books = Counter(one["outcome"] for one in bench.served())
     assert kinds["answered"] == books["answered"] > 0
     assert kinds["malformed_output"] + kinds["truncated"] == books["malformed"] > 0
     assert kinds["bad_request"] == books["bad_request"] > 0
