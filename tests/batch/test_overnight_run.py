@@ -25,7 +25,7 @@ from bessemer.cluster.prices import PriceBook
 from bessemer.cluster.settings import load_settings
 from bessemer.interfaces._driver import Driver
 from bessemer.interfaces._prepare import home_of, versions
-from bessemer.interfaces.simulator import Simulator
+from bessemer.interfaces.simulator import Simulator, running
 from bessemer.pipelines.score import ScorePlan
 
 from ._bench import MODELS
@@ -97,16 +97,24 @@ class Overnight:
                 ray.kill(ray.get_actor(one["name"], namespace=one["namespace"]), no_restart=True)
 
 
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    scenario = tmp_path_factory.mktemp("scenario") / "scenario.yaml"
+    scenario.write_text("rules: []\ndefault: {data: {score: 7, reason: fine}}\n")
+    with running(scenario=str(scenario)) as made:
+        yield made
+
+
 @pytest.fixture
-def overnight(short_tmp: Path, ray_cluster: str, simulator: Simulator) -> Iterator[Overnight]:
-    made = Overnight(short_tmp, simulator)
+def overnight(short_tmp: Path, ray_cluster: str, vendor: Simulator) -> Iterator[Overnight]:
+    made = Overnight(short_tmp, vendor)
     yield made
     made.close()
 
 
 @pytest.fixture
-def leaving(short_tmp: Path, ray_cluster: str, simulator: Simulator) -> Iterator[Overnight]:
-    made = Overnight(short_tmp, simulator, leave_seconds=2)
+def leaving(short_tmp: Path, ray_cluster: str, vendor: Simulator) -> Iterator[Overnight]:
+    made = Overnight(short_tmp, vendor, leave_seconds=2)
     yield made
     made.close()
 
