@@ -21,6 +21,7 @@ from ray.exceptions import RayActorError, RayError
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, endings_json, envelopes_json
 from bessemer.actors._wire import HostRef, encode, find_or_make
 from bessemer.actors.backends.base import split_name
+from bessemer.actors.batch import has_batches
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import Cancelled, ClusterError, UnknownBackend
 from bessemer.cluster.home import Home
@@ -48,8 +49,8 @@ class BackendClient:
 
     def __init__(self, home: Home, find: FindHost | None = None) -> None:
         """`find` gives the host of a name; by default the named actor, made where there is none."""
-        settings = BackendSettings.model_validate(home.settings.get("backends", {}))
-        self._most = settings.hosts or min(MOST_HOSTS, len(os.sched_getaffinity(0)))
+        self._settings = BackendSettings.model_validate(home.settings.get("backends", {}))
+        self._most = self._settings.hosts or min(MOST_HOSTS, len(os.sched_getaffinity(0)))
         self._find = find or (lambda name: backend_ref(home, name))
         self._fleets: dict[str, _Fleet] = {}
 
@@ -58,12 +59,20 @@ class BackendClient:
 
         Raises what BackendService.call raises, and ClusterError when no host answered within the envelope's time.
         """
-        provider = _provider(envelope.request.backend)
-        if provider not in self._fleets:
-            # The embedded model is one process with one copy in memory; more hosts would be more copies.
-            most = 1 if provider == "embedded" else self._most
-            self._fleets[provider] = _Fleet(provider, most, self._find)
-        return await self._fleets[provider].call(envelope)
+        name = self._host_name(envelope)
+        if name not in self._fleets:
+            # The embedded model is one process with one copy in memory; more hosts would be more copies. Batches are
+            # formed across runs, so that their host is one.
+            most = 1 if name == "backend/embedded" or name.startswith("batch/") else self._most
+            self._fleets[name] = _Fleet(name, most, self._find)
+        return await self._fleets[name].call(envelope)
+
+    def _host_name(self, envelope: CallEnvelope) -> str:
+        backend = envelope.request.backend
+        provider = _provider(backend)
+        if envelope.urgency == "overnight" and has_batches(backend):
+            return f"batch/{provider}/{self._settings.vendor(provider).account}"
+        return f"backend/{provider}"
 
     def in_hand(self) -> dict[str, int]:
         """Calls not ended, by host name."""
@@ -71,8 +80,8 @@ class BackendClient:
 
 
 class _Fleet:
-    def __init__(self, provider: str, most: int, find: FindHost) -> None:
-        self._provider = provider
+    def __init__(self, name: str, most: int, find: FindHost) -> None:
+        self._name = name
         self._most = most
         self._find = find
         self.lanes: list[_Lane] = []
@@ -85,7 +94,7 @@ class _Fleet:
         least = min(self.lanes, key=lambda lane: lane.in_hand, default=None)
         if least is None or (least.in_hand >= BUSY and len(self.lanes) < self._most):
             number = len(self.lanes)
-            name = f"backend/{self._provider}" + (f"#{number + 1}" if number else "")
+            name = self._name + (f"#{number + 1}" if number else "")
             least = _Lane(name, self._find(name))
             self.lanes.append(least)
         return least
@@ -200,9 +209,13 @@ class _Lane:
 
 
 def backend_ref(home: Home, name: str) -> HostRef:
-    """The backend host of a name such as `backend/anthropic`, made where there is none."""
+    """The host of a name such as `backend/anthropic` or `batch/anthropic/default`, made where there is none."""
     from bessemer.actors.backend_host import BackendHost
+    from bessemer.actors.batch_host import BatchHost
 
+    if name.startswith("batch/"):
+        payload = home.model_dump_json().encode()
+        return HostRef(name, find_or_make(BatchHost, name, home.ledger_namespace, payload, name))
     payload = home.model_dump_json().encode()
     return HostRef(name, find_or_make(BackendHost, name, home.host_namespace, payload, name))
 

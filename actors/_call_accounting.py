@@ -153,10 +153,21 @@ class CallAccounting:
             await self._end(attempt, Release(attempt=attempt.id, reason="reserved too late to be sent"))
 
     async def settle(
-        self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, usage: Usage, progress: Progress
+        self,
+        envelope: CallEnvelope,
+        attempt: Attempt,
+        result: Reply | CallFailure,
+        usage: Usage,
+        progress: Progress,
+        *,
+        cost: int | None = None,
     ) -> Outcome:
-        """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use."""
-        cost = self._cost(envelope.request.backend, usage, attempt.sent_at)
+        """Book the cost; the result becomes the call's outcome, unless it has one. Returns the outcome to use.
+
+        `cost` is in micro-dollars; None prices the usage at the time of sending.
+        """
+        if cost is None:
+            cost = self._cost(envelope.request.backend, usage, attempt.sent_at)
         self.booked += cost
         unmetered = self._prices.is_unmetered(envelope.request.backend)
         bills = () if unmetered else bill_event(envelope, usage, cost)

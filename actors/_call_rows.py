@@ -48,6 +48,7 @@ def call_row(envelope: CallEnvelope, ended: Ended) -> LakeRecord:
         persona=envelope.persona,
         persona_content_hash=envelope.persona_content_hash,
         purpose=envelope.purpose,
+        urgency=envelope.urgency,
         request_hash=request.request_hash(),
         request_id=ended.result.request_id,
         max_output_tokens=request.max_output_tokens,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from bessemer.actors._backend_service import BackendService
 from bessemer.actors._calls import CallEnvelope, Ending, endings_json, envelopes_json
+from bessemer.actors._journal import Caller
 from bessemer.cluster.errors import BessemerError, Cancelled, InfrastructureError
 
 
 class CallStream:
     """Makes the calls of every message through one service, and can stop each of them by its key."""
 
-    def __init__(self, service: BackendService) -> None:
+    def __init__(self, service: Caller) -> None:
         self._service = service
         self._tasks: dict[str, asyncio.Task[Ending]] = {}
 

@@ -13,6 +13,7 @@ from bessemer.cluster.backend_settings import RetrySettings
 from bessemer.cluster.canonical import canonical_json
 from bessemer.cluster.errors import BessemerError, error_named
 from bessemer.cluster.ledger.operations import Outcome
+from bessemer.cluster.run import Urgency
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class CallEnvelope(BaseModel):
     """Hosts that died while they may have had this call; their open attempts are in doubt."""
     priority: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
     """Weight of the run where several wait for one model: twice the priority, twice the turns."""
+    urgency: Urgency = "now"
+    """`overnight` sends the call through its vendor's batch API, where it has one."""
     within: float = Field(default=1800.0, gt=0)
     """Seconds from now in which the call must end, retries and waiting included."""
 

@@ -11,6 +11,9 @@ from bessemer.cluster.ledger import LedgerClient
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.run import Step, Ticket
 
+OVERNIGHT_SECONDS = 7 * 86_400.0
+"""How long a call may wait for its batches: each may take a day, and an expired one may be followed by another."""
+
 
 class Caller(Protocol):
     """Whoever makes calls: the client of the backend hosts, or a service in this process."""
@@ -56,6 +59,8 @@ class StepJournal(Step):
                 persona=self._persona,
                 persona_content_hash=self._persona_content_hash,
                 purpose=self._purpose,
+                urgency=self.ticket.urgency,
+                **({"within": OVERNIGHT_SECONDS} if self.ticket.urgency == "overnight" else {}),
             )
         )
         if isinstance(ended, BudgetRefused):

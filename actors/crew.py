@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bessemer.actors._hosts import backend_client, builder_ref, keeper_ref, lake_ref, prober_ref, reviewer_ref
-from bessemer.actors._journal import StepJournal
+from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.actors.builder_host import BuildJob
@@ -68,6 +68,8 @@ class RunCrew:
 
     async def build(self, step: Step, request: BuildRequest) -> BuildResult:
         """One candidate on a builder host. Raises BudgetExhausted when a cap refuses one of its calls."""
+        if self._run.urgency == "overnight":
+            request = request.model_copy(update={"timeout": OVERNIGHT_SECONDS})
         job = BuildJob(ticket=step.ticket, request=request)
         within = request.timeout + 600.0
         answer = await self._job(self._crew.builders, "build", step.ticket, job, within)
@@ -75,7 +77,8 @@ class RunCrew:
 
     async def review(self, step: Step, job: ReviewJob) -> Reviewed:
         """One piece of a reviewer's work; its lake rows go with the step's result."""
-        answer = await self._job(self._crew.reviewers, "review", step.ticket, job, REVIEW_SECONDS)
+        within = OVERNIGHT_SECONDS if self._run.urgency == "overnight" else REVIEW_SECONDS
+        answer = await self._job(self._crew.reviewers, "review", step.ticket, job, within)
         reviewed = Reviewed.model_validate(answer)
         spent = await self.spending(step.ticket.path)
         step.record(*(_priced(row, spent.cost) for row in reviewed.rows))

@@ -55,6 +55,26 @@ class LedgerKeeper:
         return [row.model_dump(mode="json", include={"run", "pipeline", "pins", "caps", "owner"}) for row in rows]
 
     @reply
+    async def run_spec(self, payload: bytes) -> dict[str, Any]:
+        """What it takes to start a run again, with its status and epoch. Raises LedgerRefusal where there is none."""
+        row = await self._commit.call(self._ledger.run, decode(payload)["run"])
+        return row.model_dump(mode="json", include={"run", "pipeline", "pins", "caps", "status", "epoch"})
+
+    @reply
+    async def open_calls(self, payload: bytes) -> list[dict[str, Any]]:
+        """Attempts of a run that have not ended, with the step each belongs to."""
+        attempts = await self._commit.call(self._ledger.attempts, decode(payload)["run"])
+        mine = [one for one in attempts if one.state in ("reserved", "parked", "submitted")]
+        return [one.model_dump(mode="json", include={"path", "state"}) for one in mine]
+
+    @reply
+    async def batched(self, payload: bytes) -> list[dict[str, Any]]:
+        """Attempts of a provider that wait for a batch or are in one."""
+        rows = await self._commit.call(self._ledger.batched, decode(payload)["provider"])
+        wanted = {"attempt", "run", "path", "state", "batch", "submitted_at", "detail"}
+        return [row.model_dump(mode="json", include=wanted) for row in rows]
+
+    @reply
     async def spending(self, payload: bytes) -> dict[str, int]:
         """Calls, tokens and micro-dollars of a run's steps whose path begins with a prefix."""
         message = decode(payload)

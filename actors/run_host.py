@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 import importlib
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
 import ray
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref, trace_as
+from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._wire import ask, decode, encode, reply
+from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
+from bessemer.cluster.backend_settings import BatchSettings
 from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
@@ -59,6 +63,8 @@ class _Held:
         self.task: asyncio.Task[None] | None = None
         self.outcome: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
+        self.left = False
+        """Whether it left memory, to be started again by the collector of its batches."""
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
@@ -101,7 +107,7 @@ class RunHost:
         if held is None:
             return Watched(known=False).model_dump()
         ended = held.task is not None and held.task.done()
-        events, upto = await held.people.since(message["after"], 0.0 if ended else message["wait"])
+        events, upto = await held.people.since(message["after"], 0.0 if ended and not held.left else message["wait"])
         return Watched(known=True, events=tuple(events), next=upto, outcome=held.outcome, error=held.error).model_dump()
 
     @reply
@@ -149,6 +155,7 @@ class RunHost:
             owner=self._owner,
             directory=self._home.run_directory(spec.run),
             caps=spec.caps,
+            urgency=spec.pins["plan"].get("urgency", "now"),
         )
         held.people.tell("opened", epoch=run.epoch, before=status)
         held.task = asyncio.create_task(self._drive(held, run))
@@ -158,13 +165,20 @@ class RunHost:
             pipeline = importlib.import_module(f"bessemer.pipelines.{held.spec.pipeline}").PIPELINE
             plan = pipeline.plan.model_validate(held.spec.pins["plan"])
             seconds = float(self._home.settings["ledger"]["lease_seconds"])
-            async with lease(run, self._owner, seconds):
+            async with lease(run, self._owner, seconds), self._leaving(held, run):
                 about = {"bessemer.run": run.id, "gen_ai.conversation.id": run.id, "bessemer.epoch": run.epoch}
                 with telemetry.span(f"run {held.spec.pipeline}", about) as watched:
                     outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
                     watched.set({"bessemer.status": outcome.status})
+            if held.left:
+                raise asyncio.CancelledError
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
             held.outcome = outcome.model_dump(mode="json")
+        except asyncio.CancelledError:
+            if not held.left:
+                raise
+            await self._give_back(run, "interrupted")
+            held.people.tell("left_memory", text="waiting for batches")
         except BessemerError as error:
             await self._give_back(run, "failed" if isinstance(error, UsageError) else "interrupted")
             held.error = {"error": type(error).__name__, "message": error.message, "facts": error.facts}
@@ -175,6 +189,27 @@ class RunHost:
             held.people.crashed(error)
         finally:
             held.people.tell("ended")
+
+    @contextlib.asynccontextmanager
+    async def _leaving(self, held: _Held, run: Run) -> AsyncIterator[None]:
+        """While the block runs, end it once it has only waited for batches long enough."""
+        if run.urgency == "now":
+            yield
+            return
+        block = asyncio.current_task()
+        assert block is not None
+        seconds = BatchSettings.model_validate(self._home.settings.get("batch", {})).leave_seconds
+        watcher = asyncio.create_task(self._leave(held, run, block, seconds))
+        try:
+            yield
+        finally:
+            watcher.cancel()
+
+    async def _leave(self, held: _Held, run: Run, block: asyncio.Task[Any], seconds: float) -> None:
+        await waits_only_for_batches(run, keeper_ref(self._home), seconds)
+        await run.observe(left_memory(run.epoch), lambda: True)
+        held.left = True
+        block.cancel()
 
     async def _give_back(self, run: Run, status: RunStatus) -> None:
         """Free a run that broke off, so that it can be resumed at once; one that was taken from us is left alone."""

@@ -123,6 +123,27 @@ class RetrySettings(_Frozen):
     """How often a call may be sent again whose request may have been billed without an answer."""
 
 
+class BatchSettings(_Frozen):
+    """The `batch:` section: how overnight calls are put into the vendors' batches."""
+
+    max_calls: int = Field(default=10_000, ge=1)
+    """Most calls in one batch; a vendor's own limit holds where it is lower."""
+    max_bytes: int = Field(default=100_000_000, ge=1)
+    """Most bytes of requests in one batch; a vendor's own limit holds where it is lower."""
+    max_wait_seconds: float = Field(default=120.0, ge=0, allow_inf_nan=False)
+    """Seconds a call waits for others before its batch is submitted."""
+    poll_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Seconds until a batch is looked at for the first time; later looks are up to ten times as far apart."""
+    when_expired: Literal["again", "live", "give_up"] = "again"
+    """What becomes of a call whose batch expired before it ran: another batch, a live call at full price, or a failure."""
+    attempts: int = Field(default=2, ge=1)
+    """Batches one call may be put into, the first included."""
+    lost_seconds: float = Field(default=900.0, ge=0, allow_inf_nan=False)
+    """Seconds in which a submission whose answer was lost may still show up in the vendor's list."""
+    leave_seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    """Seconds after which a run that only waits for batches leaves memory; it comes back with their results."""
+
+
 class BackendSettings(_Frozen):
     """The `backends:` section."""
 

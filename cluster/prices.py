@@ -34,6 +34,10 @@ _USUAL_TIERS = frozenset({"", "default", "standard", "auto"})
 _PRICE_DATA_IDS = {"xai": "x-ai"}
 _PRICE_HORIZON = timedelta(hours=1)
 """A call reserved now ends within this time; a price that rises meanwhile is counted in its worst case."""
+_BATCH_HORIZON = timedelta(hours=36)
+"""As above, for a call in a batch: a day at the vendor, and the waiting before it."""
+BATCH = "batch"
+"""The tier of calls made through a vendor's batch API."""
 
 
 class TokenUsage(Protocol):
@@ -157,17 +161,26 @@ class PriceBook:
         return window
 
     def worst_case(
-        self, backend: str, request_bytes: int, max_output_tokens: int, attachment_tokens: int = 0
+        self, backend: str, request_bytes: int, max_output_tokens: int, attachment_tokens: int = 0, tier: str = ""
     ) -> MicroDollars:
-        """The most one call can cost if it is sent within the hour.
+        """The most one call can cost if it is sent within the hour, or within a day and a half in a batch.
 
         `request_bytes` is the UTF-8 length of all text sent: a token is at least one byte, so it bounds the input;
         `attachment_tokens` bounds what images and PDFs add. Raises UnpricedModel.
         """
         now = datetime.now(UTC)
         tokens = request_bytes + OVERHEAD_TOKENS + attachment_tokens
-        worst = max(self._rates(backend, at).worst(tokens, max_output_tokens) for at in (now, now + _PRICE_HORIZON))
+        times = (now, now + (_BATCH_HORIZON if tier == BATCH else _PRICE_HORIZON))
+        worst = max(self._rates(backend, at, tier).worst(tokens, max_output_tokens) for at in times)
         return MicroDollars(math.ceil(worst))
+
+    def has_batch_price(self, backend: str) -> bool:
+        """Whether a batch is cheaper by what is known; without that, calls in it are priced like any other.
+
+        Raises UnpricedModel.
+        """
+        now = datetime.now(UTC)
+        return self._rates(backend, now, BATCH) != self._rates(backend, now)
 
     def cost(self, backend: str, usage: TokenUsage, at: datetime | None = None) -> MicroDollars:
         """What one call cost that was sent at `at` (now if None), rounded up once. Raises UnpricedModel."""

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,6 +39,7 @@ from bessemer.cluster.ledger import (
 )
 
 M = TypeVar("M", bound=BaseModel)
+Urgency = Literal["now", "overnight"]
 
 
 class Ticket(BaseModel):
@@ -53,6 +54,8 @@ class Ticket(BaseModel):
     """The caps every call of the step counts against."""
     trace: str = ""
     """W3C traceparent of the step's span; decides nothing."""
+    urgency: Urgency = "now"
+    """`overnight` sends the step's calls through the vendors' batches."""
 
 
 class Step:
@@ -89,12 +92,23 @@ class Step:
 class Run:
     """A run that this process holds. Steps and observations are the only memory a pipeline may rely on."""
 
-    def __init__(self, run_id: str, epoch: int, directory: Path, ledger: LedgerClient, scopes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        epoch: int,
+        directory: Path,
+        ledger: LedgerClient,
+        scopes: tuple[str, ...],
+        urgency: Urgency = "now",
+    ) -> None:
         self.id = run_id
         self.epoch = epoch
         self.directory = directory
         self.ledger = ledger
         self.scopes = scopes
+        self.urgency = urgency
+        self.under_way: set[str] = set()
+        """Paths of the steps being worked on."""
         self._opened: set[str] = set()
         self._elapsed = 0.0
         self._since = time.monotonic()
@@ -113,7 +127,11 @@ class Run:
             return result.model_validate(state.result)
         with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
             step = Step(self._ticket(path), self.ledger)
-            made = await work(step)
+            self.under_way.add(path)
+            try:
+                made = await work(step)
+            finally:
+                self.under_way.discard(path)
         finished = await self.ledger.finish_step(
             FinishStep(run=self.id, path=path, epoch=self.epoch, result=made.model_dump(mode="json"), rows=step.rows)
         )
@@ -150,7 +168,8 @@ class Run:
         await self.ledger.close_run(CloseRun(run=self.id, epoch=self.epoch, status=status, rows=rows))
 
     def _ticket(self, path: str) -> Ticket:
-        return Ticket(run=self.id, path=path, epoch=self.epoch, scopes=self.scopes, trace=telemetry.parent_of_others())
+        trace = telemetry.parent_of_others()
+        return Ticket(run=self.id, path=path, epoch=self.epoch, scopes=self.scopes, urgency=self.urgency, trace=trace)
 
 
 async def open_run(
@@ -162,6 +181,7 @@ async def open_run(
     owner: Owner,
     directory: Path,
     caps: Mapping[str, int | None],
+    urgency: Urgency = "now",
 ) -> tuple[Run, RunStatus]:
     """Open a run for this process; returns it with the status it had before.
 
@@ -178,7 +198,7 @@ async def open_run(
         if holder is None or not holder.is_dead:
             raise
         opened = await ledger.open_run(message.model_copy(update={"take_over": True}))
-    return Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps))), opened.status
+    return Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps)), urgency), opened.status
 
 
 @contextlib.asynccontextmanager

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
 
 from bessemer.cluster._layers import Layers, environment_layer, explain, file_layer, load_keys
-from bessemer.cluster.backend_settings import BackendSettings, PriceSettings
+from bessemer.cluster.backend_settings import BackendSettings, BatchSettings, PriceSettings
 from bessemer.cluster.durations import parse_duration
 from bessemer.cluster.errors import SettingsError, UsageError
 from bessemer.cluster.money import MICRO, MicroDollars, parse_usd
@@ -158,7 +158,10 @@ class Settings(BaseModel):
     ledger: LedgerSettings = LedgerSettings()
     lake: LakeSettings = LakeSettings()
     cluster: ClusterSettings = ClusterSettings()
+    urgency: Literal["now", "overnight"] = "now"
+    """`overnight` makes every call through its vendor's batch API: at the batch price, within about a day."""
     backends: BackendSettings = BackendSettings()
+    batch: BatchSettings = BatchSettings()
     eval: EvalSettings = EvalSettings()
     refine: RefineSettings = RefineSettings()
     sandbox: SandboxSettings = SandboxSettings()

@@ -24,6 +24,7 @@ from bessemer.actors.backends import (
     short_names,
     substitute,
 )
+from bessemer.actors.batch import has_batches
 from bessemer.actors.judging import choose_criteria
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
@@ -32,6 +33,7 @@ from bessemer.cluster.errors import DeliverableError, SettingsError, UnpricedMod
 from bessemer.cluster.files import writable_directory
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
+from bessemer.cluster.run import Urgency
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
@@ -67,6 +69,7 @@ class Request:
     eval_backends: Sequence[str] = ()
     cost_budget: MicroDollars | None = None
     time_budget: float | None = None
+    overnight: bool = False
     confirm_criteria: bool = False
     confirm_each_round: bool = False
     python: str | None = None
@@ -134,6 +137,7 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         confirm_each_round=request.confirm_each_round,
         works_off_findings=not able.tools,
         max_file_bytes=settings.refine.max_file_bytes,
+        urgency=choose_urgency(request, settings, (build, judge), notices),
     )
     budget = request.cost_budget or settings.budget.run
     return assemble("refine", plan, settings, budget, notices)
@@ -143,6 +147,7 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
     """Resolve a one-shot evaluation; refuses what `prepare_refine` refuses."""
     notices: list[str] = []
     source, focus = find_source(request)
+    judge = choose_eval_backend(request, settings, "", notices)
     plan = RefinePlan(
         task=request.task or "Judge this work against its criteria.",
         source=str(source),
@@ -151,10 +156,11 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
         probes=tuple(request.probes) or tuple(settings.refine.probes),
         probe_timeout=settings.refine.probe_timeout,
         interpreter=find_python(request, source),
-        eval_backend=choose_eval_backend(request, settings, "", notices),
+        eval_backend=judge,
         time_budget=request.time_budget or settings.refine.time_budget,
         max_rounds=1,
         max_file_bytes=settings.refine.max_file_bytes,
+        urgency=choose_urgency(request, settings, (judge,), notices),
     )
     return assemble("evaluate", plan, settings, request.cost_budget or settings.budget.run, notices)
 
@@ -250,6 +256,19 @@ def choose_eval_backend(request: Request, settings: Settings, build: str, notice
     if named:
         notices.append(f"{chosen} cannot judge: the verdict comes from the probes")
     return ""
+
+
+def choose_urgency(request: Request, settings: Settings, backends: Sequence[str], notices: list[str]) -> Urgency:
+    """Whether calls go through batches; says so of each backend that has none or no price of its own for them."""
+    if not request.overnight and settings.urgency == "now":
+        return "now"
+    book = book_of(settings.backends)
+    for name in dict.fromkeys(filter(None, backends)):
+        if not has_batches(name):
+            notices.append(f"{name} has no batch API: its calls are made at once, at the usual price")
+        elif not book.has_batch_price(name):
+            notices.append(f"no batch price is known for {name}: the budget counts the full price")
+    return "overnight"
 
 
 def usable(spec: str, settings: Settings, notices: list[str]) -> str:

@@ -32,6 +32,7 @@ async def refine(
     eval_backend: str | None = None,
     cost_budget: float | None = None,
     time_budget: float | None = None,
+    overnight: bool = False,
     settings: Settings | None = None,
     on_event: OnEvent | None = None,
 ) -> RefineOutcome:
@@ -55,6 +56,7 @@ async def refine(
         eval_backends=(eval_backend,) if eval_backend else (),
         cost_budget=parse_usd(cost_budget) if cost_budget is not None else None,
         time_budget=time_budget,
+        overnight=overnight,
     )
     prepared = prepare_refine(request, resolved)
     return RefineOutcome.model_validate(await _run(prepared, resolved, on_event))
@@ -70,6 +72,7 @@ async def evaluate(
     eval_backend: str | None = None,
     cost_budget: float | None = None,
     time_budget: float | None = None,
+    overnight: bool = False,
     settings: Settings | None = None,
     on_event: OnEvent | None = None,
 ) -> EvaluateOutcome:
@@ -84,6 +87,7 @@ async def evaluate(
         eval_backends=(eval_backend,) if eval_backend else (),
         cost_budget=parse_usd(cost_budget) if cost_budget is not None else None,
         time_budget=time_budget,
+        overnight=overnight,
     )
     prepared = prepare_evaluate(request, resolved)
     return EvaluateOutcome.model_validate(await _run(prepared, resolved, on_event))

@@ -12,7 +12,7 @@ from bessemer.actors.crew import RunCrew
 from bessemer.cluster.errors import BudgetExhausted
 from bessemer.cluster.ledger.operations import RunStatus
 from bessemer.cluster.records import RunRecord
-from bessemer.cluster.run import Run
+from bessemer.cluster.run import Run, Urgency
 
 Ending = Literal[
     "converged", "passed", "failed", "max_rounds", "plateau", "not_judged", "deadline", "budget", "cancelled"
@@ -44,6 +44,9 @@ class Plan(BaseModel):
     """Arguments of a run, resolved and pinned: resuming under others is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    urgency: Urgency = "now"
+    """`overnight` makes every call through its vendor's batch API: at the batch price, within about a day."""
 
     def models(self) -> tuple[str, ...]:
         """The backends the run may call, as `provider/model`."""

@@ -69,7 +69,8 @@ SCHEMA = ScoreAnswer.model_json_schema()
 
 async def score(run: Run, crew: RunCrew, plan: ScorePlan) -> ScoreOutcome:
     """Score every item; a failed call leaves its item without a score and the others alone."""
-    slots = asyncio.Semaphore(plan.in_flight)
+    # A batch holds what waits at the same time, so that overnight nothing may be held back.
+    slots = asyncio.Semaphore(len(plan.items) if plan.urgency == "overnight" else plan.in_flight)
 
     async def one(item: Item) -> Scored:
         async with slots:

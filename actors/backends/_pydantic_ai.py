@@ -22,6 +22,7 @@ from bessemer.actors.backends.base import BackendFailure, CallFailure, FinishRea
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.models.batch import BatchRequest
     from pydantic_ai.settings import ModelSettings
 
 _FINISH: dict[str, FinishReason] = {
@@ -107,6 +108,31 @@ class PydanticAIBackend:
 
     async def close(self) -> None:
         await self._close()
+
+    @property
+    def model(self) -> Model[Any]:
+        return self._model
+
+    def failure(self, error: BaseException) -> CallFailure:
+        """What `error`, raised while this model was used, means for a call."""
+        return failure_of(error, self.name, self._key)
+
+    def batch_request(self, request: ModelRequest, custom_id: str) -> BatchRequest:
+        """The request as one of a batch: a time-out means nothing there, and the tier is the batch's own."""
+        from pydantic_ai.models.batch import BatchRequest
+
+        settings = dict(self._request_settings(request))
+        kept = {name: value for name, value in settings.items() if name not in ("timeout", "service_tier")}
+        return BatchRequest(
+            custom_id=custom_id,
+            messages=messages_of(request, cache_points=self._dialect.cache_points),
+            model_settings=cast("ModelSettings", kept),
+            model_request_parameters=self._parameters(request),
+        )
+
+    def reply_of(self, request: ModelRequest, response: ModelResponse) -> Reply:
+        """The Reply of an answer that came another way than by `request`. Raises BackendFailure."""
+        return _reply(self.name, request, response, response.provider_response_id or "")
 
     def _parameters(self, request: ModelRequest) -> ModelRequestParameters:
         from pydantic_ai.models import ModelRequestParameters

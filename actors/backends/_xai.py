@@ -35,18 +35,22 @@ class XaiBackend:
         self._key = key
         self._host = host
         self._plaintext = plaintext
-        self._opened: Backend | None = None
+        self._opened: PydanticAIBackend | None = None
 
     async def request(self, request: ModelRequest) -> Reply:
+        return await self.inner().request(request)
+
+    def inner(self) -> PydanticAIBackend:
+        """The backend on its channel; call it in the loop that makes the requests."""
         if self._opened is None:
             self._opened = self._open()
-        return await self._opened.request(request)
+        return self._opened
 
     async def close(self) -> None:
         if self._opened is not None:
             await self._opened.close()
 
-    def _open(self) -> Backend:
+    def _open(self) -> PydanticAIBackend:
         from pydantic_ai.providers.xai import XaiProvider
         from xai_sdk import AsyncClient
 

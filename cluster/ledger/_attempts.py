@@ -147,7 +147,10 @@ def _pending(attempt: AttemptRec) -> Refusal:
 
 
 def submit(work: Work, op: Submit) -> Submitted:
-    """Parked attempts become submitted under `batch`; a repeat under the same batch key names the same ones."""
+    """Parked attempts become submitted under `batch`; a repeat under the same batch key names the same ones.
+
+    With `was`, those submitted under that key are renamed: the time they were submitted at stays the first one's.
+    """
     taken: list[str] = []
     for wanted in dict.fromkeys(op.attempts):
         attempt = find_attempt(work, wanted)
@@ -158,6 +161,10 @@ def submit(work: Work, op: Submit) -> Submitted:
             move(work, attempt, "submitted", attempt.charge)
             taken.append(wanted)
         elif attempt.state == "submitted" and attempt.batch == op.batch:
+            taken.append(wanted)
+        elif attempt.state == "submitted" and op.was and attempt.batch == op.was:
+            attempt.batch = op.batch
+            work.attempts.touch((attempt.call, attempt.n))
             taken.append(wanted)
     return Submitted(attempts=tuple(taken))
 

@@ -93,6 +93,7 @@ class AttemptRow(_Row):
     token: str
     epoch: int
     batch: str | None
+    submitted_at: datetime | None
     reserved_at: datetime
     send_by: datetime
     doubted_at: datetime | None
@@ -157,6 +158,12 @@ class Reads:
         """Attempts whose answer was lost and which are charged at their worst case, oldest first."""
         query = select(t.attempt).where(t.attempt.c.state == "in_doubt")
         return self._attempts(query if run is None else query.where(t.attempt.c.run == run))
+
+    def batched(self, provider: str) -> list[AttemptRow]:
+        """Attempts that wait for a batch of `provider` or are in one, of every run, in the order they were made."""
+        query = select(t.attempt).where(t.attempt.c.state.in_(("parked", "submitted")))
+        found = self._attempts(query)
+        return [one for one in found if str(one.detail.get("backend", "")).startswith(f"{provider}/")]
 
     def audit(self, limit: int = 100) -> list[AuditRow]:
         """What people did to the account, and alarms; newest first."""
@@ -257,6 +264,7 @@ def _attempt_row(row: Row[Any]) -> AttemptRow:
         token=row.token,
         epoch=row.epoch,
         batch=row.batch or None,
+        submitted_at=_at(row.submitted_at) if row.submitted_at else None,
         reserved_at=_at(row.reserved_at),
         send_by=_at(row.send_by),
         doubted_at=_at(row.doubted_at) if row.doubted_at else None,

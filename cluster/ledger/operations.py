@@ -89,9 +89,13 @@ class Reserve(_Message):
 
 
 class Submit(_Message):
+    """Parked attempts become submitted under a batch key; with `was`, submitted ones get another key."""
+
     op: Literal["submit"] = "submit"
     attempts: tuple[str, ...]
     batch: str
+    was: str = ""
+    """The key under which they were submitted so far: what was our own before the vendor named the batch."""
 
 
 class Settle(_Message):

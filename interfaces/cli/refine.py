@@ -44,6 +44,10 @@ TimeBudget = Annotated[
         "--time-budget", metavar="DURATION", help="Most time to work: 90s, 10m, 1h30m.", rich_help_panel=LIMITS
     ),
 ]
+Overnight = Annotated[
+    bool,
+    typer.Option("--overnight", help="Calls in the vendors' batches: cheaper, within a day.", rich_help_panel=LIMITS),
+]
 Python = Annotated[str | None, typer.Option("--python", help="The Python that probes run in.", rich_help_panel=PLACE)]
 Config = Annotated[
     list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.", rich_help_panel=PLACE)
@@ -84,6 +88,7 @@ def refine(
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
     time_budget: TimeBudget = None,
+    overnight: Overnight = False,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask at every checkpoint.")] = False,
     confirm_criteria: Annotated[bool, typer.Option("--confirm-criteria", help="Ask before building.")] = False,
     confirm_each_round: Annotated[bool, typer.Option("--confirm-each-round", help="Ask before each round.")] = False,
@@ -137,6 +142,7 @@ def evaluate(
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
     time_budget: TimeBudget = None,
+    overnight: Overnight = False,
     python: Python = None,
     config: Config = None,
     yes: Annotated[

@@ -1,0 +1,18 @@
+"""Overnight calls: one collector per provider puts the calls of every run into the vendor's batches (`docs/batch.md`)."""
+
+from bessemer.actors.batch._open import has_batches, open_desk
+from bessemer.actors.batch._service import BatchService, Parking
+from bessemer.actors.batch.base import Desk, Encoded, Found, Result, Stage, custom_id
+
+__all__ = [
+    "BatchService",
+    "Desk",
+    "Encoded",
+    "Found",
+    "Parking",
+    "Result",
+    "Stage",
+    "custom_id",
+    "has_batches",
+    "open_desk",
+]
