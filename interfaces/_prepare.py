@@ -33,6 +33,7 @@ from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
+from bessemer.interfaces._budget import caps_of, check_caps
 from bessemer.pipelines.refine import RefinePlan
 
 EMBEDDED = "embedded/qwen2.5-coder-1.5b"
@@ -63,6 +64,8 @@ class Request:
     build_backend: str | None = None
     eval_backends: Sequence[str] = ()
     cost_budget: MicroDollars | None = None
+    account: str | None = None
+    """Name of the account that pays, beside the run's own budget."""
     time_budget: float | None = None
     confirm_criteria: bool = False
     confirm_each_round: bool = False
@@ -133,7 +136,7 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         max_file_bytes=settings.refine.max_file_bytes,
     )
     budget = request.cost_budget or settings.budget.run
-    return assemble("refine", plan, settings, budget, notices)
+    return assemble("refine", plan, settings, budget, notices, account=request.account)
 
 
 def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
@@ -153,11 +156,19 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
         max_rounds=1,
         max_file_bytes=settings.refine.max_file_bytes,
     )
-    return assemble("evaluate", plan, settings, request.cost_budget or settings.budget.run, notices)
+    budget = request.cost_budget or settings.budget.run
+    return assemble("evaluate", plan, settings, budget, notices, account=request.account)
 
 
 def assemble(
-    pipeline: str, plan: Any, settings: Settings, budget: MicroDollars | None, notices: Sequence[str]
+    pipeline: str,
+    plan: Any,
+    settings: Settings,
+    budget: MicroDollars | None,
+    notices: Sequence[str],
+    *,
+    account: str | None = None,
+    queue: str = "",
 ) -> Prepared:
     """Name the run, pin what steers it, and make sure that the machine can do it."""
     if not settings.sandbox.disabled:
@@ -167,8 +178,10 @@ def assemble(
         notices = (*notices, untold)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
-    spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps={f"run:{run}": budget})
-    return Prepared(spec=spec, home=home, plan=plan, notices=tuple(notices), budget=budget)
+    caps = caps_of(run, budget, settings.budget, account or settings.budget.account, queue)
+    told = check_caps(caps, home, settings.budget)
+    spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps=caps)
+    return Prepared(spec=spec, home=home, plan=plan, notices=(*notices, *told), budget=budget)
 
 
 def versions(settings: Settings) -> dict[str, Any]:

@@ -38,6 +38,10 @@ EvalBackends = Annotated[
 CostBudget = Annotated[
     str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars to spend.", rich_help_panel=LIMITS)
 ]
+Account = Annotated[
+    str | None,
+    typer.Option("--budget-account", metavar="NAME", help="The account that pays too.", rich_help_panel=LIMITS),
+]
 TimeBudget = Annotated[
     str | None,
     typer.Option(
@@ -83,6 +87,7 @@ def refine(
     ] = None,
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
+    budget_account: Account = None,
     time_budget: TimeBudget = None,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask at every checkpoint.")] = False,
     confirm_criteria: Annotated[bool, typer.Option("--confirm-criteria", help="Ask before building.")] = False,
@@ -116,6 +121,7 @@ def refine(
         build_backend=build_backend,
         eval_backends=eval_backends or (),
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
@@ -136,6 +142,7 @@ def evaluate(
     probe: Probes = None,
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
+    budget_account: Account = None,
     time_budget: TimeBudget = None,
     python: Python = None,
     config: Config = None,
@@ -159,6 +166,7 @@ def evaluate(
         probes=probe or (),
         eval_backends=eval_backends or (),
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         python=python,
     )
