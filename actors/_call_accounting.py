@@ -23,7 +23,14 @@ from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, req
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import CallFailure, Reply, Usage
 from bessemer.cluster.budget import DAY, DayBudget
-from bessemer.cluster.errors import BessemerError, DeadlineExceeded, LedgerRefusal, LedgerUnavailable, Pending, StateUnwritable
+from bessemer.cluster.errors import (
+    BessemerError,
+    DeadlineExceeded,
+    LedgerRefusal,
+    LedgerUnavailable,
+    Pending,
+    StateUnwritable,
+)
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
     CapState,

@@ -53,6 +53,7 @@ def show_plan(prepared: Prepared, settings: Settings, as_json: bool) -> None:
     record = {
         "plan": plan.model_dump(mode="json"),
         "budget_micro_usd": prepared.budget,
+        "caps_micro_usd": prepared.spec.caps,
         "worst_case_of_one_call_micro_usd": worst,
     }
     if as_json:
