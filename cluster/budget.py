@@ -46,7 +46,7 @@ def check_scope(scope: str) -> None:
     """Raises UsageError unless a person may make this scope: a day, an account or a queue; runs make their own."""
     kind, _, name = scope.partition(":")
     if kind == "run":
-        raise UsageError(f"no run {name!r} has a budget; see `bessemer budget show`")
+        raise UsageError(f"no scope {scope!r}: a run makes its own when it starts; see `bessemer budget show`")
     if kind not in KINDS or not name:
         raise UsageError(f"no scope {scope!r}; give day:YYYY-MM-DD, account:NAME or queue:NAME, or see `budget show`")
     if kind == "day":

@@ -70,7 +70,7 @@ class Books:
                 await asyncio.sleep(0.02)
 
     def check(self, scopes: tuple[str, ...], cap: int, ended: list[Outcome | BudgetRefused]) -> None:
-        """Never over, in the ledger's own words and in the vendor's; nothing bought twice; refusals say what is left."""
+        """Never over, in the ledger and in the vendor's books; nothing bought twice; refusals say what is left."""
         with Ledger.open(self._url) as ledger:
             charged = {one.scope: one.used for one in ledger.scopes()}
             attempts = {one.attempt: one for one in ledger.attempts("r")}
