@@ -32,6 +32,7 @@ from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPo
 from bessemer.actors.backends import CallContext, billing, current_call, open_backend, recorded
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
+from bessemer.cluster.budget import DayBudget
 from bessemer.cluster.errors import BessemerError, BudgetExhausted
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike, RateHint
@@ -70,11 +71,12 @@ class BackendService:
         *,
         host: str = "backend",
         policy: RetryPolicy | None = None,
+        day: DayBudget | None = None,
     ) -> None:
         """What is None is made as the settings say. `host` names the actor that this service lives in."""
         self.settings = settings or BackendSettings()
         self._prices = prices or book_of(self.settings)
-        self._books = CallAccounting(ledger, self._prices, host)
+        self._books = CallAccounting(ledger, self._prices, host, day)
         self._limits = limits or limits_of(self.settings)
         self._policy = policy or RetryPolicy.of(self.settings.retry)
         self._backends: dict[str, asyncio.Task[Backend]] = {}

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import uuid
 from collections.abc import Awaitable, Callable
@@ -21,9 +22,18 @@ from bessemer.actors._call_rows import Ended, bill_event, call_row
 from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, request_bytes
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import CallFailure, Reply, Usage
-from bessemer.cluster.errors import BessemerError, DeadlineExceeded, LedgerUnavailable, Pending, StateUnwritable
+from bessemer.cluster.budget import DAY, DayBudget
+from bessemer.cluster.errors import (
+    BessemerError,
+    DeadlineExceeded,
+    LedgerRefusal,
+    LedgerUnavailable,
+    Pending,
+    StateUnwritable,
+)
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
+    CapState,
     Done,
     Doubt,
     GiveUp,
@@ -32,6 +42,7 @@ from bessemer.cluster.ledger.operations import (
     Release,
     Reserve,
     Reserved,
+    SetCap,
     Settle,
 )
 from bessemer.cluster.prices import PriceBook
@@ -66,6 +77,8 @@ class CallLedger(Protocol):
     async def give_up(self, operation: GiveUp, /) -> Outcome: ...
 
     async def record(self, operation: Record, /) -> Done: ...
+
+    async def set_cap(self, operation: SetCap, /) -> CapState: ...
 
 
 @dataclass
@@ -104,8 +117,12 @@ class Attempt:
 class CallAccounting:
     """Makes and ends reservations. Writes that must not be lost outlive cancellation and a restarting ledger."""
 
-    def __init__(self, ledger: CallLedger, prices: PriceBook, host: str) -> None:
-        """`host` names the actor; each incarnation of it signs its reservations with a name of its own."""
+    def __init__(self, ledger: CallLedger, prices: PriceBook, host: str, day: DayBudget | None = None) -> None:
+        """`host` names the actor; each incarnation of it signs its reservations with a name of its own.
+
+        `day` says which day's cap a reservation counts against, where its scopes have one.
+        """
+        self._day = day or DayBudget()
         self.host = host
         self.instance = f"{host}@{uuid.uuid4().hex[:12]}"
         self._ledger = ledger
@@ -223,7 +240,7 @@ class CallAccounting:
             index=envelope.index,
             request_hash=request.request_hash(),
             worst=worst,
-            scopes=envelope.scopes,
+            scopes=self._day.current(envelope.scopes),
             epoch=envelope.epoch,
             token=f"{self.instance}:{envelope.key}:{next(self._serial)}",
             send_within=SEND_WITHIN,
@@ -242,7 +259,20 @@ class CallAccounting:
             raise
 
     async def _patient_reserve(self, operation: Reserve, progress: Progress) -> Reserved | Outcome:
+        try:
+            return await patiently(lambda: self._ledger.reserve(operation), progress.left(), (LedgerUnavailable,))
+        except LedgerRefusal as refusal:
+            scope = str(refusal.facts.get("scope", ""))
+            if type(refusal) is not LedgerRefusal or not scope.startswith(DAY):
+                raise
+            await self._begin_day(scope, progress)
         return await patiently(lambda: self._ledger.reserve(operation), progress.left(), (LedgerUnavailable,))
+
+    async def _begin_day(self, scope: str, progress: Progress) -> None:
+        """Give a new day its cap; another host may have done it a moment before."""
+        operation = SetCap(scope=scope, cap=self._day.cap, version=1)
+        with contextlib.suppress(LedgerRefusal):
+            await patiently(lambda: self._ledger.set_cap(operation), progress.left(), (LedgerUnavailable,))
 
     async def _unreserve(self, asked: asyncio.Future[Reserved | Outcome]) -> None:
         """Free what a reservation that nobody waits for any more may still bring."""

@@ -16,8 +16,10 @@ from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
 from bessemer.actors._wire import decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
+from bessemer.cluster.budget import DayBudget
 from bessemer.cluster.home import Home, door_of
 from bessemer.cluster.sandbox import prefer_door
+from bessemer.cluster.settings import BudgetSettings
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
@@ -33,7 +35,7 @@ class BackendHost:
         trace_as(made, name)
         settings = BackendSettings.model_validate(made.settings.get("backends", {}))
         self._service = BackendService(
-            ledger_client(made), limits=host_limits(made, name), settings=settings, host=name
+            ledger_client(made), limits=host_limits(made, name), settings=settings, host=name, day=_day_of(made)
         )
         self._calls = CallStream(self._service)
         self._metrics = HostMetrics(self._service, name)
@@ -59,3 +61,8 @@ class BackendHost:
         """Hosted models, calls in flight, limits; never a key."""
         known = self._service.describe()
         return {"hosts": known["models"], "pid": os.getpid(), **known}
+
+
+def _day_of(home: Home) -> DayBudget:
+    given = BudgetSettings.model_validate(home.settings.get("budget", {}))
+    return DayBudget(given.day, given.time_zone)

@@ -7,11 +7,22 @@ are read from the environment or a `.env` file and refused everywhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
 
 from bessemer.cluster._layers import Layers, environment_layer, explain, file_layer, load_keys
 from bessemer.cluster.backend_settings import BackendSettings, BatchSettings, PriceSettings
@@ -146,6 +157,29 @@ class SandboxSettings(_Section):
 class BudgetSettings(_Section):
     run: Dollars | None = None
     """Most dollars one run may spend; none is no cap."""
+    day: Dollars | None = None
+    """Most dollars all runs of this ledger may spend in one calendar day; none is no cap."""
+    time_zone: str = ""
+    """Where a day begins, for example `Europe/Berlin`; empty is the machine's own zone."""
+    accounts: dict[str, Dollars | None] = Field(default_factory=dict)
+    """Named accounts with the most dollars that runs under them may spend in all."""
+    account: str = ""
+    """The account that runs count against where `--budget-account` names none."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        if name and name not in available_timezones():
+            raise ValueError("is no time zone; write it like Europe/Berlin or UTC")
+        return name
+
+    @field_validator("accounts")
+    @classmethod
+    def _have_names(cls, accounts: dict[str, MicroDollars | None]) -> dict[str, MicroDollars | None]:
+        for name in accounts:
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+                raise ValueError(f"has the account {name!r}; take letters, digits, and . _ -")
+        return accounts
 
 
 class Settings(BaseModel):

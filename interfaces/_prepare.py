@@ -37,6 +37,7 @@ from bessemer.cluster.run import Urgency
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
+from bessemer.interfaces._budget import caps_of, check_caps
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
 
@@ -68,6 +69,8 @@ class Request:
     build_backend: str | None = None
     eval_backends: Sequence[str] = ()
     cost_budget: MicroDollars | None = None
+    account: str | None = None
+    """Name of the account that pays, beside the run's own budget."""
     time_budget: float | None = None
     overnight: bool = False
     confirm_criteria: bool = False
@@ -140,7 +143,7 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         urgency=choose_urgency(request, settings, (build, judge), notices),
     )
     budget = request.cost_budget or settings.budget.run
-    return assemble("refine", plan, settings, budget, notices)
+    return assemble("refine", plan, settings, budget, notices, account=request.account)
 
 
 def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
@@ -162,7 +165,8 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
         max_file_bytes=settings.refine.max_file_bytes,
         urgency=choose_urgency(request, settings, (judge,), notices),
     )
-    return assemble("evaluate", plan, settings, request.cost_budget or settings.budget.run, notices)
+    budget = request.cost_budget or settings.budget.run
+    return assemble("evaluate", plan, settings, budget, notices, account=request.account)
 
 
 def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: Settings) -> Prepared:
@@ -175,7 +179,14 @@ def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: S
 
 
 def assemble(
-    pipeline: str, plan: RefinePlan | CheckPlan, settings: Settings, budget: MicroDollars | None, notices: Sequence[str]
+    pipeline: str,
+    plan: RefinePlan | CheckPlan,
+    settings: Settings,
+    budget: MicroDollars | None,
+    notices: Sequence[str],
+    *,
+    account: str | None = None,
+    queue: str = "",
 ) -> Prepared:
     """Name the run, pin what steers it, and make sure that the machine can do it."""
     if not settings.sandbox.disabled:
@@ -186,8 +197,10 @@ def assemble(
         notices = (*notices, untold)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
-    spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps={f"run:{run}": budget})
-    return Prepared(spec=spec, home=home, plan=plan, notices=tuple(notices), budget=budget)
+    caps = caps_of(run, budget, settings.budget, account or settings.budget.account, queue)
+    told = check_caps(caps, home, settings.budget)
+    spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps=caps)
+    return Prepared(spec=spec, home=home, plan=plan, notices=(*notices, *told), budget=budget)
 
 
 def versions(settings: Settings) -> dict[str, Any]:

@@ -13,17 +13,22 @@ from typing import Any, NamedTuple
 from bessemer.cluster.canonical import content_hash
 
 RUN_ID = r"\d{8}-\d{6}-[0-9a-f]{6}"
+# Every branch begins with something rare, so that long prompts are passed through once and quickly.
 _OWN = re.compile(
-    rf"""(?P<folder>(?:/[^\s"'`:,()<>\\]*)?/runs/{RUN_ID})
-    |(?P<run>\b{RUN_ID}\b)
-    |(?P<mark>\b[0-9a-f]{{16}}(?:-\d+)?\b)
-    |(?P<scratch>(?<=/scratch/)[\w.-]+?-\d+-\d+\b)
+    rf"""(?P<folder>/runs/{RUN_ID})
+    |/scratch/(?P<scratch>[\w.-]+?-\d+-\d+\b)
     |(?P<place>/tmp/[\w./-]+)
-    |(?P<time>\b\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)
-    |(?P<took>\b\d+(?:\.\d+)?[ ]?(?:ms|us|µs|s|sec|secs|seconds)\b)
-    |(?P<address>\b0x[0-9a-f]{{4,16}}\b)""",
+    |(?<!\w)(?=[0-9a-f])(?:
+        (?P<run>{RUN_ID}\b)
+        |(?P<mark>[0-9a-f]{{16}}(?:-\d+)?\b)
+        |(?P<time>\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)
+        |(?P<took>\d+(?:\.\d+)?[ ]?(?:ms|us|µs|s|sec|secs|seconds)\b)
+        |(?P<address>0x[0-9a-f]{{4,16}}\b)
+    )""",
     re.VERBOSE,
 )
+_FOLDER = re.compile(rf"/runs/{RUN_ID}")
+_NOT_IN_PATHS = frozenset(" \t\r\n\"'`:,()<>\\")
 _NAMES = frozenset(("folder", "run", "mark", "scratch", "place"))
 """Kinds that name something: what an answer says of the recorded one holds for its successor."""
 
@@ -72,7 +77,7 @@ class _Neutral:
         if isinstance(value, str):
             if self._backends is not None:
                 value = self._backends.sub(self._model, value)
-            return _OWN.sub(self._taken_out, value)
+            return self._without_own(value)
         if isinstance(value, list):
             return [self.of(item) for item in value]
         if isinstance(value, dict):
@@ -83,8 +88,19 @@ class _Neutral:
     def _model(found: re.Match[str]) -> str:
         return "" if found[0] == "replay/" else "(model)"
 
-    def _taken_out(self, found: re.Match[str]) -> str:
-        kind = found.lastgroup or ""
-        if kind in _NAMES:
-            self.names.append(found[0])
-        return f"({kind})"
+    def _without_own(self, text: str) -> str:
+        kept, at = [], 0
+        while (found := _OWN.search(text, at)) is not None:
+            kind = found.lastgroup or ""
+            start, end = found.span(kind)
+            inside = _FOLDER.search(text, start, end) if kind == "place" else None
+            if inside is not None:
+                kind, end = "folder", inside.end()
+            elif kind == "folder":
+                while start > at and text[start - 1] not in _NOT_IN_PATHS:
+                    start -= 1
+            if kind in _NAMES:
+                self.names.append(text[start:end])
+            kept += [text[at:start], f"({kind})"]
+            at = end
+        return "".join([*kept, text[at:]])

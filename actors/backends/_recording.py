@@ -44,7 +44,14 @@ class RecordingBackend:
     async def _keep(
         self, request: ModelRequest, reply: Reply | None = None, failure: CallFailure | None = None
     ) -> None:
-        usage = reply.usage if reply is not None else failure.usage if failure is not None else None
+        try:
+            # The answer is paid for: a full disk must not keep it from the ledger.
+            await asyncio.to_thread(self._write, request, reply, failure)
+        except StateUnwritable as error:
+            self._broken = error.message
+
+    def _write(self, request: ModelRequest, reply: Reply | None, failure: CallFailure | None) -> None:
+        result = reply or failure
         canonical, context = request.canonical(), current_call.get()
         run, path, index, attempt = place_of(context)
         exchange = Exchange(
@@ -60,13 +67,9 @@ class RecordingBackend:
             request=canonical,
             reply=reply,
             failure=failure,
-            cost=self._price(usage) if usage is not None else 0,
+            cost=self._price(result.usage) if result is not None and result.usage is not None else 0,
         )
-        try:
-            # The answer is paid for: a full disk must not keep it from the ledger.
-            await asyncio.to_thread(self._recording.add, alike(canonical).key, exchange)
-        except StateUnwritable as error:
-            self._broken = error.message
+        self._recording.add(alike(canonical).key, exchange)
 
 
 def place_of(context: CallContext) -> tuple[str, str, int, int]:

@@ -30,15 +30,13 @@ class ReplayBackend:
         self._given: Counter[tuple[str, str]] = Counter()
 
     async def request(self, request: ModelRequest) -> Reply:
-        canonical = request.canonical()
-        asked = alike(canonical)
         try:
-            found = await asyncio.to_thread(self._recording.find, asked.key)
+            asked, exact, found = await asyncio.to_thread(self._find, request)
             if not found:
                 raise BackendFailure(await asyncio.to_thread(self._missing, asked))
         except SettingsError as error:
             raise BackendFailure(CallFailure(kind="bad_request", message=error.message)) from None
-        exchange = self._choose(found, asked.key, exact_key(canonical))
+        exchange = self._choose(found, asked.key, exact)
         if exchange.failure is not None:
             # Nobody is there to be waited for.
             raise BackendFailure(exchange.failure.model_copy(update={"retry_after": 0.0}))
@@ -46,6 +44,11 @@ class ReplayBackend:
 
     async def close(self) -> None:
         return None
+
+    def _find(self, request: ModelRequest) -> tuple[Alike, str, list[Exchange]]:
+        canonical = request.canonical()
+        asked = alike(canonical)
+        return asked, exact_key(canonical), self._recording.find(asked.key)
 
     def _choose(self, found: list[Exchange], key: str, exact: str) -> Exchange:
         found = [one for one in found if one.backend == self._recorded_name] or found

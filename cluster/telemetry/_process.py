@@ -122,4 +122,4 @@ def _file(path: Path) -> SpanProcessor:
 
 
 def _line(span: ReadableSpan) -> str:
-    return f"{span.to_json(indent=None)}\n"
+    return str(span.to_json(indent=None)) + "\n"

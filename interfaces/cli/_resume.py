@@ -44,7 +44,7 @@ def prepare_resume(
             f"run {row.run} was started under another {', '.join(changed)}; go on from its work with "
             f"`bessemer run fork {row.run}`"
         )
-    caps = {scope.scope: scope.cap for scope in ledger.scopes() if scope.scope == f"run:{row.run}"}
+    caps = dict(row.caps)
     if cap is not None:
         known = next(scope for scope in ledger.scopes() if scope.scope == f"run:{row.run}")
         ledger.apply([SetCap(scope=known.scope, cap=cap, version=known.version + 1)])

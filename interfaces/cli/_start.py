@@ -51,7 +51,14 @@ def show_plan(prepared: Prepared, settings: Settings, as_json: bool) -> None:
     if as_json:
         plan = prepared.plan.model_dump(mode="json")
         print(
-            json.dumps({"plan": plan, "budget_micro_usd": prepared.budget, "estimate": found.model_dump(mode="json")})
+            json.dumps(
+                {
+                    "plan": plan,
+                    "budget_micro_usd": prepared.budget,
+                    "caps_micro_usd": prepared.spec.caps,
+                    "estimate": found.model_dump(mode="json"),
+                }
+            )
         )
         return
     _screen.plan(prepared)

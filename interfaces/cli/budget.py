@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,19 +39,26 @@ def show(as_json: Json = False, config: Config = None) -> None:
         return
     from bessemer.cluster.money import format_usd
 
-    rows: list[tuple[str, ...]] = [
-        (one.scope, format_usd(one.used), format_usd(one.cap) if one.cap is not None else "none") for one in scopes
+    rows = [
+        (
+            one.scope,
+            format_usd(one.used),
+            "none" if one.cap is None else format_usd(one.cap),
+            "" if one.cap is None else format_usd(max(one.cap - one.used, 0)),
+        )
+        for one in scopes
     ]
-    _table(("scope", "used", "cap"), rows, "nothing was spent yet")
+    _table(("scope", "used", "cap", "left"), rows, "nothing was spent yet")
 
 
 @app.command("set")
 def set_cap(
-    scope: Annotated[str, typer.Argument(help="For example run:ID.")],
+    scope: Annotated[str, typer.Argument(help="run:ID, day:YYYY-MM-DD, account:NAME or queue:NAME.")],
     usd: Annotated[str, typer.Argument(help="Dollars, or `none`.")],
     config: Config = None,
 ) -> None:
-    """Change a cap. One below what is used only stops new calls."""
+    """Change a cap, or set one for a day, an account or a queue. One below what is used only stops new calls."""
+    from bessemer.cluster.budget import check_scope
     from bessemer.cluster.errors import UsageError
     from bessemer.cluster.ledger import SetCap
     from bessemer.cluster.ledger.operations import Refusal
@@ -60,8 +68,8 @@ def set_cap(
     with _ledger(config) as ledger:
         known = {one.scope: one.version for one in ledger.scopes()}
         if scope not in known:
-            raise UsageError(f"no scope {scope!r}; see `bessemer budget show`")
-        (answer,) = ledger.apply([SetCap(scope=scope, cap=cap, version=known[scope] + 1)])
+            check_scope(scope)
+        (answer,) = ledger.apply([SetCap(scope=scope, cap=cap, version=known.get(scope, 0) + 1)])
     if isinstance(answer, Refusal):
         raise UsageError(answer.message)
     print(f"{scope} is capped at {usd}", file=sys.stderr)
@@ -135,7 +143,7 @@ def _ledger(config: list[Path] | None) -> Ledger:
     return Ledger.open(home_of(load_settings(files=config or [])).ledger_url)
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], nothing: str) -> None:
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -38,6 +38,10 @@ EvalBackends = Annotated[
 CostBudget = Annotated[
     str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars to spend.", rich_help_panel=LIMITS)
 ]
+Account = Annotated[
+    str | None,
+    typer.Option("--budget-account", metavar="NAME", help="The account that pays too.", rich_help_panel=LIMITS),
+]
 TimeBudget = Annotated[
     str | None,
     typer.Option(
@@ -87,6 +91,7 @@ def refine(
     ] = None,
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
+    budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask at every checkpoint.")] = False,
@@ -121,6 +126,7 @@ def refine(
         build_backend=build_backend,
         eval_backends=eval_backends or (),
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
@@ -141,6 +147,7 @@ def evaluate(
     probe: Probes = None,
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
+    budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
     python: Python = None,
@@ -169,6 +176,7 @@ def evaluate(
         probes=probe or (),
         eval_backends=eval_backends or (),
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         python=python,
     )

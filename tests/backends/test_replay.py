@@ -212,3 +212,10 @@ def test_a_name_says_what_it_can_do_and_what_is_missing(tmp_path: Path, monkeypa
     monkeypatch.setenv("BESSEMER_REPLAY", str(tmp_path))
     with pytest.raises(SettingsError, match="there is no recording in"):
         check_place(name, settings)
+
+
+def test_long_prompts_are_gone_through_once() -> None:
+    folder = "/tmp/x/.bessemer/runs/20261121-101010-abc123"
+    made = alike({"prompt": "/a" * 50_000 + f" {folder}/scratch/build-1-2/f.py /srv/runs/20261121-101010-abc123"})
+    assert made.content["prompt"].endswith(" (folder)/scratch/(scratch)/f.py (folder)")
+    assert made.names == (folder, "build-1-2", "/srv/runs/20261121-101010-abc123")
