@@ -11,7 +11,6 @@ from bessemer.cluster.ledger import LedgerClient
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.run import Step, Ticket
 
-
 OVERNIGHT_SECONDS = 7 * 86_400.0
 """How long a call may wait for its batches: each may take a day, and an expired one may be followed by another."""
 

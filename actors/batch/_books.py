@@ -7,8 +7,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
-from bessemer.actors._call_accounting import patiently, undisturbed
+from bessemer.actors._call_accounting import (
+    LEDGER_PATIENCE,
+    Attempt,
+    CallAccounting,
+    CallLedger,
+    Progress,
+    patiently,
+    undisturbed,
+)
 from bessemer.actors._calls import CallEnvelope, request_bytes
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import CallFailure, Reply, Usage

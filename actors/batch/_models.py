@@ -80,7 +80,9 @@ class Models:
             await opened.close()
 
 
-def read_reply(backend: PydanticAIBackend, request: ModelRequest, decode: Callable[[BatchRequest], ModelResponse]) -> Reply | CallFailure:
+def read_reply(
+    backend: PydanticAIBackend, request: ModelRequest, decode: Callable[[BatchRequest], ModelResponse]
+) -> Reply | CallFailure:
     """The Reply of a batched answer, or why there is none. Usage is marked as a batch's, which sets its price."""
     try:
         response = decode(backend.batch_request(request, ""))
