@@ -56,7 +56,7 @@ async def test_a_submission_cut_short_is_found_again_or_made_once(bench: Bench, 
     assert all(isinstance(one, Reply) for one in replies), replies[:1]
     assert len(bench.bought()) == 6
     assert bench.states().count("settled") == 6
-    assert bench.ledger.run("r").charged == sum(one.cost or 0 for one in bench.ledger.attempts("r"))
+    assert bench.run("r").charged == sum(one.cost or 0 for one in bench.attempts("r"))
     assert set(bench.states()) == ({"settled", "released"} if before else {"settled"})
 
 

@@ -80,7 +80,7 @@ async def test_an_unreadable_result_stays_charged_and_its_call_is_sent_once_more
     replies = await asyncio.wait_for(anthropic.ask(anthropic.collector(Garbled(anthropic)), 2), 40)
     assert all(isinstance(one, CallFailure) and one.kind == "infrastructure" for one in replies)
     assert anthropic.states() == ["in_doubt"] * 4
-    run = anthropic.ledger.run("r")
+    run = anthropic.run("r")
     assert run.charged == run.in_doubt > 0
 
 
@@ -153,15 +153,15 @@ async def test_renaming_a_batch_keeps_its_attempts_and_their_time(anthropic: Ben
     service = anthropic.collector(max_wait_seconds=60)
     task = asyncio.create_task(anthropic.ask(service, 2))
     await anthropic.until(lambda: service.describe()["forming"] == 2)
-    names = tuple(one.attempt for one in anthropic.ledger.attempts("r"))
+    names = tuple(one.attempt for one in anthropic.attempts("r"))
     client = anthropic.client
     assert set((await client.submit(Submit(attempts=names, batch="intent/x"))).attempts) == set(names)
-    submitted = {one.submitted_at for one in anthropic.ledger.attempts("r")}
+    submitted = {one.submitted_at for one in anthropic.attempts("r")}
     assert (await client.submit(Submit(attempts=names, batch="b1", was="another"))).attempts == ()
     assert set((await client.submit(Submit(attempts=names, batch="b1", was="intent/x"))).attempts) == set(names)
     assert set((await client.submit(Submit(attempts=names, batch="b1", was="intent/x"))).attempts) == set(names)
-    assert {one.batch for one in anthropic.ledger.attempts("r")} == {"b1"}
-    assert {one.submitted_at for one in anthropic.ledger.attempts("r")} == submitted
+    assert {one.batch for one in anthropic.attempts("r")} == {"b1"}
+    assert {one.submitted_at for one in anthropic.attempts("r")} == submitted
     task.cancel()
     await asyncio.wait([task])
 
