@@ -20,7 +20,7 @@ from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
 from bessemer.cluster.backend_settings import BatchSettings
-from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError, UsageError
+from bessemer.cluster.errors import BessemerError, Cancelled, ClusterError, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
 from bessemer.cluster.ledger.operations import RunStatus
@@ -121,8 +121,10 @@ class RunHost:
     async def cancel(self, payload: bytes) -> bool:
         """Stop a run cleanly: what is accepted so far is saved. False where this host does not hold it."""
         held = self._held.get(decode(payload)["run"])
-        if held is None or held.task is None or held.task.done():
+        if held is None or held.task is None:
             return False
+        if held.task.done():
+            return held.left and await self._keep_away(held)
         held.task.cancel()
         await asyncio.wait([held.task], timeout=60)
         return True
@@ -147,7 +149,12 @@ class RunHost:
     async def _hold(self, spec: RunSpec) -> None:
         held = _Held(spec, People(self._home.run_directory(spec.run)))
         self._held[spec.run] = held
-        run, status = await open_run(
+        run, status = await self._open(spec)
+        held.people.tell("opened", epoch=run.epoch, before=status)
+        held.task = asyncio.create_task(self._drive(held, run))
+
+    async def _open(self, spec: RunSpec) -> tuple[Run, RunStatus]:
+        return await open_run(
             self._ledger,
             spec.run,
             pipeline=spec.pipeline,
@@ -157,8 +164,6 @@ class RunHost:
             caps=spec.caps,
             urgency=spec.pins["plan"].get("urgency", "now"),
         )
-        held.people.tell("opened", epoch=run.epoch, before=status)
-        held.task = asyncio.create_task(self._drive(held, run))
 
     async def _drive(self, held: _Held, run: Run) -> None:
         try:
@@ -189,6 +194,15 @@ class RunHost:
             held.people.crashed(error)
         finally:
             held.people.tell("ended")
+
+    async def _keep_away(self, held: _Held) -> bool:
+        """Stop a run that left memory: opened and closed once more, its mark is of an older epoch."""
+        run, _ = await self._open(held.spec)
+        await run.close("interrupted")
+        message = f"run {run.id} was stopped; what is in batches already is paid for and kept"
+        held.left, held.error = False, {"error": Cancelled.__name__, "message": message, "facts": {}}
+        held.people.tell("ended")
+        return True
 
     @contextlib.asynccontextmanager
     async def _leaving(self, held: _Held, run: Run) -> AsyncIterator[None]:

@@ -135,7 +135,7 @@ class BatchSettings(_Frozen):
     poll_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Seconds until a batch is looked at for the first time; later looks are up to ten times as far apart."""
     when_expired: Literal["again", "live", "give_up"] = "again"
-    """What becomes of a call whose batch expired before it ran: another batch, a live call at full price, or a failure."""
+    """What becomes of a call whose batch expired before it ran: another batch, a live call at full price, a failure."""
     attempts: int = Field(default=2, ge=1)
     """Batches one call may be put into, the first included."""
     lost_seconds: float = Field(default=900.0, ge=0, allow_inf_nan=False)

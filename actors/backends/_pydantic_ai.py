@@ -113,6 +113,11 @@ class PydanticAIBackend:
     def model(self) -> Model[Any]:
         return self._model
 
+    @property
+    def client(self) -> Any:
+        """The vendor's own SDK client, which every vendor's model has."""
+        return cast("Any", self._model).client
+
     def failure(self, error: BaseException) -> CallFailure:
         """What `error`, raised while this model was used, means for a call."""
         return failure_of(error, self.name, self._key)

@@ -1,4 +1,4 @@
-"""Overnight calls: one collector per provider puts the calls of every run into the vendor's batches (`docs/batch.md`)."""
+"""Overnight calls: one collector per provider account puts the calls of every run into batches (`docs/batch.md`)."""
 
 from bessemer.actors.batch._open import has_batches, open_desk
 from bessemer.actors.batch._service import BatchService, Parking

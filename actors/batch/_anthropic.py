@@ -90,7 +90,7 @@ class AnthropicDesk:
 
 
 def _batches(backend: PydanticAIBackend) -> Any:
-    return backend.model.client.beta.messages.batches
+    return backend.client.beta.messages.batches
 
 
 def _size(batch: BetaMessageBatch) -> int:

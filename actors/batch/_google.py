@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from google.genai import errors
 from google.genai.types import BatchJob, HttpOptions, HttpRetryOptions, JobState
@@ -47,7 +46,7 @@ class GoogleDesk:
 
     async def create(self, mark: str, requests: Sequence[Encoded]) -> str:
         backend = await self._models.any()
-        client: Any = backend.model.client.aio
+        client = backend.client.aio
         content = b"\n".join(_input_line(one) for one in native(requests))
         try:
             with self._models.told(backend):
@@ -78,7 +77,7 @@ class GoogleDesk:
         if job.dest is None or job.dest.file_name is None:
             return
         with self._models.told(backend):
-            content: bytes = await backend.model.client.aio.files.download(file=job.dest.file_name)
+            content: bytes = await backend.client.aio.files.download(file=job.dest.file_name)
         for line in content.decode(errors="replace").splitlines():
             if (result := _result(line)) is not None:
                 yield result
@@ -89,7 +88,7 @@ class GoogleDesk:
     async def find(self, mark: str, keys: frozenset[str], since: datetime, ours: frozenset[str]) -> Found:
         backend = await self._models.any()
         with self._models.told(backend):
-            async for job in await backend.model.client.aio.batches.list(config={"page_size": 50}):
+            async for job in await backend.client.aio.batches.list(config={"page_size": 50}):
                 if job.create_time is not None and job.create_time < since:
                     break
                 if job.display_name == mark:
@@ -99,7 +98,7 @@ class GoogleDesk:
     async def cancel(self, batch: str) -> None:
         backend = await self._models.any()
         with self._models.told(backend):
-            await backend.model.client.aio.batches.cancel(name=batch)
+            await backend.client.aio.batches.cancel(name=batch)
 
     async def close(self) -> None:
         with contextlib.suppress(errors.APIError):
@@ -108,7 +107,7 @@ class GoogleDesk:
     async def _get(self, batch: str) -> BatchJob:
         backend = await self._models.any()
         with self._models.told(backend):
-            found: BatchJob = await backend.model.client.aio.batches.get(name=batch)
+            found: BatchJob = await backend.client.aio.batches.get(name=batch)
         return found
 
 

@@ -8,10 +8,10 @@ import random
 from typing import TYPE_CHECKING
 
 from bessemer.actors._call_accounting import Attempt
-from bessemer.actors.backends.base import BackendFailure, CallFailure, Reply
+from bessemer.actors.backends.base import BackendFailure, CallFailure, FailureKind, Reply
 from bessemer.actors.batch._groups import Waiting
 from bessemer.actors.batch._out import Out
-from bessemer.actors.batch._outbound import PATIENT, split
+from bessemer.actors.batch._outbound import PATIENT
 from bessemer.actors.batch.base import Result, Stage, custom_id
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, StateUnwritable
 
@@ -75,12 +75,14 @@ class Inbound:
         pause = self._service.settings.poll_seconds
         for _ in range(100):
             try:
-                await self._read(out, stage)
+                async with out.lock:
+                    await self._read(out, stage)
                 break
             except (BackendFailure, BessemerError) as error:
                 _log.warning("cannot collect batch %s: %s", out.batch, error)
                 if isinstance(error, BackendFailure) and error.failure.kind == "bad_request":
-                    await self._take_missing(out, stage, set())
+                    async with out.lock:
+                        await self._take_missing(out, stage, set())
                     break
             await asyncio.sleep(pause)
         await self._wake(out)
@@ -168,18 +170,14 @@ class Inbound:
         """The whole batch ran nothing. Where that was for what is in it, halves are tried."""
         service = self._service
         calls = [call for key in keys if (call := service.by_attempt.get(out.attempts[key])) is not None]
-        kind = "bad_request" if stage.ending == "invalid" else "infrastructure"
         message = f"batch {out.batch} was not run: {stage.message or 'no reason given'}"
+        kind: FailureKind = "bad_request" if stage.ending == "invalid" else "infrastructure"
         failure = CallFailure(kind=kind, message=message, retryable=kind == "infrastructure")
-        if stage.ending == "invalid" and len(calls) > 1:
-            await asyncio.gather(*(service.books.drop(Attempt(call.attempt), failure) for call in calls))
-            for call in calls:
-                self._done(out, call.attempt, call)
-            split(service, calls)
-            return
-        then = "give_up" if kind == "bad_request" else "again"
-        for call in calls:
-            await self._did_not_run(out, call, Attempt(call.attempt), failure, then)
+        attempts = [(call, call.attempt) for call in calls]
+        await asyncio.gather(*(service.books.drop(Attempt(attempt), failure) for _, attempt in attempts))
+        for call, attempt in attempts:
+            self._done(out, attempt, call)
+        await service.refused(calls, failure)
 
     def _done(self, out: Out, attempt: str, call: Waiting) -> None:
         self._service.forget(attempt)
@@ -188,7 +186,7 @@ class Inbound:
             out.runs.add(call.envelope.run)
 
     async def _wake(self, out: Out) -> None:
-        """Call back the runs that left memory: those whose calls have their end, and those whose calls nobody asked for."""
+        """Call back runs that may have left memory: whose calls have their end now, or are asked for by nobody."""
         service = self._service
         runs = out.runs | {attempt.partition("|")[0] for attempt in out.attempts.values()}
         out.runs = set()

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 MARK = "bessemer"
 _ENDINGS: dict[str, Ending] = {
     "completed": "ended",
-    "failed": "invalid",
+    "failed": "failed",
     "expired": "expired",
     "cancelled": "canceled",
 }
+_QUOTA = ("token_limit", "rate_limit", "billing", "insufficient_quota")
+"""What the codes of refusals begin with that say nothing against the requests."""
 _DID_NOT_RUN: dict[str, Any] = {"batch_expired": "expired", "batch_cancelled": "canceled"}
 
 
@@ -47,7 +49,7 @@ class OpenAIDesk:
 
     async def create(self, mark: str, requests: Sequence[Encoded]) -> str:
         backend = await self._models.any()
-        client: Any = backend.model.client
+        client = backend.client
         content = b"\n".join(input_line(one) for one in native(requests))
         try:
             with self._models.told(backend):
@@ -66,12 +68,15 @@ class OpenAIDesk:
 
     async def look(self, batch: str) -> Stage:
         found = await self._retrieve(batch)
-        errors = [one.message for one in (found.errors.data if found.errors else None) or () if one.message]
-        return Stage(_ENDINGS.get(found.status, ""), "; ".join(errors[:3]))
+        errors = (found.errors.data if found.errors else None) or []
+        ending = _ENDINGS.get(found.status, "")
+        if ending == "failed" and not any(str(one.code).startswith(_QUOTA) for one in errors):
+            ending = "invalid"
+        return Stage(ending, "; ".join(one.message for one in errors[:3] if one.message))
 
     async def results(self, batch: str) -> AsyncIterator[Result]:
         backend = await self._models.any()
-        client: Any = backend.model.client
+        client = backend.client
         found = await self._retrieve(batch)
         for file in filter(None, (found.output_file_id, found.error_file_id)):
             with self._models.told(backend):
@@ -89,7 +94,7 @@ class OpenAIDesk:
 
     async def find(self, mark: str, keys: frozenset[str], since: datetime, ours: frozenset[str]) -> Found:
         backend = await self._models.any()
-        client: Any = backend.model.client
+        client = backend.client
         with self._models.told(backend):
             async for batch in client.batches.list(limit=100):
                 if batch.created_at < since.timestamp():
@@ -100,7 +105,7 @@ class OpenAIDesk:
 
     async def cancel(self, batch: str) -> None:
         backend = await self._models.any()
-        client: Any = backend.model.client
+        client = backend.client
         with self._models.told(backend):
             await client.batches.cancel(batch)
 
@@ -109,7 +114,7 @@ class OpenAIDesk:
 
     async def _retrieve(self, batch: str) -> Batch:
         backend = await self._models.any()
-        client: Any = backend.model.client
+        client = backend.client
         with self._models.told(backend):
             found: Batch = await client.batches.retrieve(batch)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,6 +21,8 @@ class Out:
     runs: set[str] = field(default_factory=set)
     """Runs whose calls got their end."""
     has_ended: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while its results are taken, so that each is taken once."""
     reading: bool = False
 
     @property

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bessemer.actors._call_accounting import Attempt
-from bessemer.actors._calls import RetryPolicy
 from bessemer.actors.backends.base import BackendFailure, CallFailure
 from bessemer.actors.batch._groups import Waiting
 from bessemer.actors.batch._out import INTENT, Out
@@ -32,7 +31,6 @@ class Outbound:
 
     def __init__(self, service: BatchService) -> None:
         self._service = service
-        self._policy = RetryPolicy.of(service.backends.retry)
 
     async def submit(self, calls: list[Waiting]) -> None:
         """Submit one group. Every call of it ends, goes back into a group, or is out afterwards."""
@@ -110,22 +108,23 @@ class Outbound:
         for call in calls:
             service.forget(call.attempt)
         await asyncio.gather(*(service.books.drop(Attempt(call.attempt), failure) for call in calls))
+        await self.refused(calls, failure)
+
+    async def refused(self, calls: list[Waiting], failure: CallFailure) -> None:
+        """A whole batch was refused at no cost: try halves, or the same later, or give up."""
+        service = self._service
         if failure.kind in _POISON and len(calls) > 1:
-            split(service, calls)
+            _split(service, calls)
             return
         for call in calls:
-            call.batches -= 1  # nothing was made
+            call.batches -= 1  # nothing was run
             call.progress.tries += 1
-            pause = self._pause(call, failure)
-            if pause is None:
-                await service.give_up(call, failure)
+            if failure.retryable and call.progress.tries < service.backends.retry.attempts:
+                # Vendors refuse batches while too much of an account is queued, which takes its time.
+                pause = service.settings.poll_seconds * min(2 ** (call.progress.tries - 1), PATIENT)
+                service.again(call, max(pause, failure.retry_after or 0.0))
             else:
-                service.again(call, pause)
-
-    def _pause(self, call: Waiting, failure: CallFailure) -> float | None:
-        elapsed = asyncio.get_running_loop().time() - call.progress.started
-        within = min(elapsed, self._policy.seconds - 1)  # hours of waiting for others are no retries
-        return self._policy.pause(failure, tries=call.progress.tries, lost=0, elapsed=max(0.0, within - 60))
+                await service.give_up(call, failure)
 
     async def _send_again(self, out: Out, keys: list[str]) -> None:
         """Calls that certainly reached no batch: what is known here goes into another one, the rest is released."""
@@ -144,7 +143,7 @@ class Outbound:
         await service.tell("batch_lost", f"a submission of {len(attempts)} calls never reached {service.provider}")
 
 
-def split(service: BatchService, calls: list[Waiting]) -> None:
+def _split(service: BatchService, calls: list[Waiting]) -> None:
     """Submit two halves apart: a vendor that refuses a whole batch does not always say for which request."""
     half = len(calls) // 2
     for number, call in enumerate(calls):

@@ -199,6 +199,10 @@ class BatchService:
         except BessemerError as error:
             self.finish(waiting, error)
 
+    async def refused(self, calls: list[Waiting], failure: CallFailure) -> None:
+        """A whole batch was refused at no cost."""
+        await self._outbound.refused(calls, failure)
+
     def register(self, out: Out) -> None:
         for attempt in out.attempts.values():
             self.outs[attempt] = out

@@ -134,7 +134,7 @@ class XaiDesk:
 
 
 def _batches(backend: PydanticAIBackend) -> Any:
-    return cast("Any", backend.model).client.batch
+    return backend.client.batch
 
 
 def _made(batch: Any) -> datetime:

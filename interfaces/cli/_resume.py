@@ -86,7 +86,8 @@ def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:
 
 def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str:
     """Stop a run wherever it goes on: in the warm cluster, or under the terminal that started it."""
-    if row.status != "open":
+    overnight = row.status == "interrupted" and row.pins.get("plan", {}).get("urgency") == "overnight"
+    if row.status != "open" and not overnight:
         return f"run {row.run} is not under way: it is {row.status}"
     if address or settings.cluster.address or ray_session.warm_cluster():
         with driving(home, settings, address=address) as driver:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from bessemer.actors._calls import BudgetRefused, CallEnvelope, read_answer
+from bessemer.actors._calls import CallEnvelope, read_answer
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.actors.batch import BatchService, Parking, open_desk
 from bessemer.cluster.backend_settings import BackendSettings, BatchSettings
-from bessemer.cluster.ledger import GroupCommit, Ledger, LedgerClient, OpenRun
-from bessemer.cluster.ledger.operations import Outcome
+from bessemer.cluster.ledger import AttemptRow, GroupCommit, Ledger, LedgerClient, OpenRun, RunRow
 from bessemer.cluster.prices import PriceBook
 from bessemer.interfaces.simulator import Simulator
 
@@ -43,6 +43,8 @@ class Bench:
     woken: list[str] = field(default_factory=list)
     services: list[BatchService] = field(default_factory=list)
     epochs: dict[str, int] = field(default_factory=dict)
+    tag: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    """Makes the names of runs, and with them of everything at the vendor, this bench's own."""
     before: int = 0
     """Entries of the simulator's books that are older than this bench."""
 
@@ -73,17 +75,17 @@ class Bench:
         return [row.model_dump(mode="json") for row in rows]
 
     async def wake(self, run: str) -> None:
-        self.woken.append(run)
+        self.woken.append(run.removesuffix(f"-{self.tag}"))
 
     async def open(self, run: str = "r", cap: int | None = None) -> None:
         operation = OpenRun(
-            run=run,
+            run=f"{run}-{self.tag}",
             pipeline="score",
             pins={},
             owner="test",
             token=f"{run}{len(self.epochs)}{self.epochs.get(run, 0)}",
             take_over=True,
-            caps={f"run:{run}": cap},
+            caps={f"run:{run}-{self.tag}": cap},
         )
         self.epochs[run] = (await self.client.open_run(operation)).epoch
 
@@ -97,11 +99,11 @@ class Bench:
             **changes,
         }
         return CallEnvelope(
-            run=run,
+            run=f"{run}-{self.tag}",
             path=f"item/{number}",
             index=0,
             epoch=self.epochs[run],
-            scopes=(f"run:{run}",),
+            scopes=(f"run:{run}-{self.tag}",),
             request=ModelRequest(**given),
             urgency="overnight",
             within=3600.0,
@@ -122,7 +124,13 @@ class Bench:
         return [one for one in books if one["mode"] == "batch" and one["vendor"] == self.provider]
 
     def states(self, run: str = "r") -> list[str]:
-        return [one.state for one in self.ledger.attempts(run)]
+        return [one.state for one in self.attempts(run)]
+
+    def attempts(self, run: str = "r") -> list[AttemptRow]:
+        return self.ledger.attempts(f"{run}-{self.tag}")
+
+    def run(self, run: str = "r") -> RunRow:
+        return self.ledger.run(f"{run}-{self.tag}")
 
     async def until(self, holds: Any, seconds: float = 20.0) -> None:
         """Wait until `holds()`."""
@@ -135,6 +143,3 @@ class Bench:
             await service.close()
         await self.keeper.close()
         self.ledger.close()
-
-
-Ended = Outcome | BudgetRefused

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -26,9 +27,27 @@ def simulator(shared: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Si
     shared.set(faults=[], batch_seconds=0.3, batch_expires=86400)
 
 
-@pytest.fixture(params=list(MODELS))
-async def bench(request: pytest.FixtureRequest, simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bench]:
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", durable=False)
-    made = Bench(ledger, GroupCommit(ledger), simulator, request.param)
+@contextlib.asynccontextmanager
+async def _bench(provider: str, simulator: Simulator, folder: Path) -> AsyncIterator[Bench]:
+    ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}", durable=False)
+    made = Bench(ledger, GroupCommit(ledger), simulator, provider)
     yield made
     await made.close()
+
+
+@pytest.fixture(params=list(MODELS))
+async def bench(request: pytest.FixtureRequest, simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with _bench(request.param, simulator, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def anthropic(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with _bench("anthropic", simulator, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def xai(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with _bench("xai", simulator, tmp_path) as made:
+        yield made

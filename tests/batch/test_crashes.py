@@ -56,7 +56,7 @@ async def test_a_submission_cut_short_is_found_again_or_made_once(bench: Bench, 
     assert all(isinstance(one, Reply) for one in replies), replies[:1]
     assert len(bench.bought()) == 6
     assert bench.states().count("settled") == 6
-    assert bench.ledger.run("r").charged == sum(one.cost or 0 for one in bench.ledger.attempts("r"))
+    assert bench.run("r").charged == sum(one.cost or 0 for one in bench.attempts("r"))
     assert set(bench.states()) == ({"settled", "released"} if before else {"settled"})
 
 
@@ -127,3 +127,40 @@ async def test_a_refused_submission_costs_nothing_and_fails_its_calls(bench: Ben
     failed = [n for n, one in enumerate(replies) if isinstance(one, CallFailure)]
     assert failed == [2]
     assert len(bench.bought()) == 4
+
+
+async def test_a_strangers_batch_of_the_same_size_is_not_taken_for_ours(anthropic: Bench) -> None:
+    anthropic.simulator.set(batch_seconds=3)
+    await anthropic.open()
+    real: Any = open_desk("anthropic", anthropic.backends)
+    desk = Doomed(real, before=True)
+    first = anthropic.collector(desk)
+    calls = asyncio.create_task(anthropic.ask(first, 2))
+    await asyncio.wait_for(desk.reached.wait(), 20)
+    strange = [await real.encode(anthropic.envelope(90 + n).request, f"stranger{n}") for n in range(2)]
+    await real.create("bessemer-other", strange)
+    await vanish(first, calls)
+    replies = await asyncio.wait_for(anthropic.ask(anthropic.collector(), 2), 60)
+    assert all(isinstance(one, Reply) for one in replies)
+    assert len(anthropic.bought()) == 4
+    assert sorted(anthropic.states()) == ["released"] * 2 + ["settled"] * 2
+
+
+async def test_a_batch_filled_by_half_is_adopted_and_the_rest_sent_once(xai: Bench) -> None:
+    class Half(Doomed):
+        async def create(self, mark: str, requests: Sequence[Encoded]) -> str:
+            await self._desk.create(mark, requests[:3])
+            self.reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    await xai.open()
+    desk = Half(open_desk("xai", xai.backends), before=False)
+    first = xai.collector(desk)
+    calls = asyncio.create_task(xai.ask(first, 6))
+    await asyncio.wait_for(desk.reached.wait(), 20)
+    await vanish(first, calls)
+    replies = await asyncio.wait_for(xai.ask(xai.collector(), 6), 60)
+    assert all(isinstance(one, Reply) for one in replies)
+    assert len(xai.bought()) == 6
+    assert sorted(xai.states()) == ["released"] * 3 + ["settled"] * 6

@@ -21,7 +21,7 @@ async def test_calls_of_two_runs_share_a_batch_and_are_booked_at_its_price(bench
     bought = bench.bought()
     assert len(bought) == 8
     assert len({one["batch"] for one in bought}) == 1
-    attempts = [*bench.ledger.attempts("r"), *bench.ledger.attempts("s")]
+    attempts = [*bench.attempts("r"), *bench.attempts("s")]
     assert Counter(one.state for one in attempts) == {"settled": 8}
     book, backend = PriceBook(), MODELS[bench.provider]
     for one in attempts:
@@ -34,14 +34,14 @@ async def test_an_open_call_is_charged_at_the_batch_prices_worst_case(bench: Ben
     service = bench.collector(max_wait_seconds=60)
     task = asyncio.create_task(bench.ask(service, 1))
     await bench.until(lambda: bench.states() == ["parked"])
-    attempt = bench.ledger.attempts("r")[0]
+    attempt = bench.attempts("r")[0]
     request = bench.envelope().request
     assert attempt.worst == service.books.worst_case(bench.envelope())
     assert attempt.detail["backend"] == request.backend
     task.cancel()
     await asyncio.wait([task])
     await bench.until(lambda: bench.states() == ["released"])
-    assert bench.ledger.run("r").charged == 0
+    assert bench.run("r").charged == 0
 
 
 async def test_an_expired_batch_is_followed_by_another(bench: Bench) -> None:
@@ -53,7 +53,7 @@ async def test_an_expired_batch_is_followed_by_another(bench: Bench) -> None:
     bench.simulator.set(batch_seconds=0.1, batch_expires=86400)
     replies = await asyncio.wait_for(task, 20)
     assert all(isinstance(one, Reply) for one in replies)
-    per_call = Counter(one.path for one in bench.ledger.attempts("r") if one.state == "settled")
+    per_call = Counter(one.path for one in bench.attempts("r") if one.state == "settled")
     assert per_call == {f"item/{n}": 1 for n in range(4)}
     assert len(bench.bought()) == 4
 
@@ -83,5 +83,5 @@ async def test_one_bad_answer_leaves_its_neighbours_alone(bench: Bench) -> None:
     assert kinds["answered"] == books["answered"] > 0
     assert kinds["malformed_output"] + kinds["truncated"] == books["malformed"] > 0
     assert kinds["bad_request"] == books["bad_request"] > 0
-    charged = [one for one in bench.ledger.attempts("r") if one.charge]
+    charged = [one for one in bench.attempts("r") if one.charge]
     assert len(charged) == len(bench.bought())
