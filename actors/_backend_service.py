@@ -30,12 +30,13 @@ from bessemer.actors._call_limits import (
 from bessemer.actors._call_telemetry import watch_call
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, CallKey, RetryPolicy
 from bessemer.actors.backends import CallContext, billing, current_call, open_backend, recorded
+from bessemer.actors.backends._rate_headers import rate_hint
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
 from bessemer.cluster.errors import BessemerError, BudgetExhausted
 from bessemer.cluster.ledger.operations import Outcome
-from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike, RateHint
+from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike
 from bessemer.cluster.prices import PriceBook, load_prices
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class BackendService:
 
     async def _free(self, lease: Lease, result: Reply | CallFailure) -> None:
         """Give the lease back with what the limiter can learn from the answer."""
-        hint: RateHint | None = getattr(result, "rate", None)
+        hint = rate_hint(result.rate_headers) if result.rate_headers else None
         tokens = None if result.usage is None else float(result.usage.input + result.usage.output)
         if isinstance(result, Reply):
             await self._limits.release(lease, "ok", hint=hint, tokens=tokens)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from bessemer.actors.backends._grpc_failures import status_of, trailing
 from bessemer.actors.backends._headers import request_id_of
-from bessemer.actors.backends._waiting import retry_after
+from bessemer.actors.backends._rate_headers import retry_after
 from bessemer.actors.backends.base import CallFailure, FailureKind
 from bessemer.cluster.prices import nearest_models
 from bessemer.cluster.redaction import redact

@@ -33,5 +33,6 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 
 
 def rate_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Those that say what is left of a rate limit, and when to come back."""
-    return {name: value for name, value in headers.items() if "ratelimit" in name or name.startswith("retry-after")}
+    """Those that say what is left of a rate limit and when to come back, by the clock of the answer."""
+    kept = {name: value for name, value in headers.items() if "ratelimit" in name or name.startswith("retry-after")}
+    return kept | ({"date": headers["date"]} if kept and "date" in headers else {})
