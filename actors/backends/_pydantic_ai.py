@@ -12,7 +12,9 @@ import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlsplit
 
+from bessemer.actors.backends._context import current_call
 from bessemer.actors.backends._failures import KeySource, failure_of, one_line
 from bessemer.actors.backends._headers import rate_headers, request_id_of, watch_headers
 from bessemer.actors.backends._messages import messages_of
@@ -81,6 +83,7 @@ class PydanticAIBackend:
         self._close = close
         self._dialect = dialect
         self._key = key
+        self._names_the_caller = _is_on_loopback(model.base_url)
 
     async def request(self, request: ModelRequest) -> Reply:
         """One attempt, no retries. Raises BackendFailure; CancelledError passes through."""
@@ -168,7 +171,22 @@ class PydanticAIBackend:
             "timeout": request.timeout,
             **{name: value for name, value in asked.items() if value is not None and name not in dialect.ignores},
         }
+        if self._names_the_caller:
+            settings["extra_headers"] = {**settings.get("extra_headers", {}), **_caller()}
         return cast("ModelSettings", settings)
+
+
+def _is_on_loopback(url: str | None) -> bool:
+    """Whether a server is this machine's: the simulator, which answers by persona and keeps books by attempt."""
+    host = urlsplit(url or "").hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _caller() -> dict[str, str]:
+    """Who asks, for a simulated vendor; a real one is never told."""
+    context = current_call.get()
+    named = {"attempt": context.attempt, "persona": context.persona, "purpose": context.purpose}
+    return {f"x-bessemer-{name}": quote(value, safe="|/") for name, value in named.items() if value}
 
 
 def _limited(failure: CallFailure, headers: dict[str, str]) -> CallFailure:
