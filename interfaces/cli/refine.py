@@ -117,6 +117,7 @@ def refine(
         eval_backends=eval_backends or (),
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         time_budget=_start.seconds(time_budget, "--time-budget"),
+        overnight=overnight,
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
         python=python,
@@ -160,6 +161,7 @@ def evaluate(
         eval_backends=eval_backends or (),
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         time_budget=_start.seconds(time_budget, "--time-budget"),
+        overnight=overnight,
         python=python,
     )
     prepared = prepare_evaluate(request, settings)
