@@ -22,6 +22,10 @@ TOGETHER = 256
 """Results settled side by side: the ledger takes them in one transaction."""
 GATHER_SECONDS = 0.3
 """After a restart calls are asked for one by one; the results of their batch are read once for all of them."""
+READINGS = 100
+"""Readings of results that break off, before they are left to the next host."""
+COMPLETE_READINGS = 3
+"""Readings after which a result that is still missing is taken for lost: a list may lag behind its batch."""
 GONE_LOOKS = 3
 """Looks at a batch that its vendor does not know before it is taken for lost."""
 
@@ -73,11 +77,11 @@ class Inbound:
     async def _collect(self, out: Out, stage: Stage) -> None:
         """Read the results, as often as it takes, until every call that is known here has its end."""
         pause = self._service.settings.poll_seconds
-        for _ in range(100):
+        for number in range(READINGS):
             try:
                 async with out.lock:
-                    await self._read(out, stage)
-                break
+                    if await self._read(out, stage, last=number + 1 >= COMPLETE_READINGS):
+                        break
             except (BackendFailure, BessemerError) as error:
                 _log.warning("cannot collect batch %s: %s", out.batch, error)
                 if isinstance(error, BackendFailure) and error.failure.kind == "bad_request":
@@ -87,7 +91,8 @@ class Inbound:
             await asyncio.sleep(pause)
         await self._wake(out)
 
-    async def _read(self, out: Out, stage: Stage) -> None:
+    async def _read(self, out: Out, stage: Stage, *, last: bool) -> bool:
+        """Take what is in the results; False where some are missing that another reading may bring."""
         seen: set[str] = set()
         some: list[Result] = []
         if stage.ending not in ("failed", "invalid"):
@@ -99,7 +104,10 @@ class Inbound:
                     await self._take_all(out, some, stage)
                     some = []
             await self._take_all(out, some, stage)
+        if stage.ending == "ended" and not last and any(key not in seen for key in out.attempts):
+            return False
         await self._take_missing(out, stage, seen)
+        return True
 
     async def _take_missing(self, out: Out, stage: Stage, seen: set[str]) -> None:
         """What an ended batch does not tell of: it did not run, or nobody knows."""
@@ -114,7 +122,10 @@ class Inbound:
     async def _take_all(self, out: Out, results: list[Result], stage: Stage) -> None:
         service = self._service
         known = [(service.by_attempt.get(out.attempts[one.key]), one) for one in results]
-        await asyncio.gather(*(self._take(out, call, result) for call, result in known if call is not None))
+        work = (self._take(out, call, result) for call, result in known if call is not None)
+        done = await asyncio.gather(*work, return_exceptions=True)
+        if broke := [one for one in done if isinstance(one, BaseException)]:
+            raise broke[0]
 
     async def _take(self, out: Out, call: Waiting, result: Result) -> None:
         """One call's result."""

@@ -30,7 +30,7 @@ from bessemer.actors.batch._out import INTENT, Out
 from bessemer.actors.batch._outbound import Outbound
 from bessemer.actors.batch.base import Desk, custom_id
 from bessemer.cluster.backend_settings import BackendSettings, BatchSettings
-from bessemer.cluster.errors import BessemerError, BudgetExhausted, InfrastructureError
+from bessemer.cluster.errors import BessemerError, BudgetExhausted, Fenced, InfrastructureError
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.prices import PriceBook
 
@@ -99,6 +99,13 @@ class BatchService:
         (unknown, unpriced or keyless backend), DeadlineExceeded, Fenced, Closed, JournalDiverged, LedgerUnavailable.
         """
         await self.load()
+        try:
+            return await self._call(envelope)
+        except Fenced:
+            # What an older epoch of the run was waiting for may have met the newer one; this asks as itself.
+            return await self._call(envelope)
+
+    async def _call(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         waiting = self._calls.get(envelope.key)
         if waiting is None or waiting.ended.done() or _differs(waiting.envelope, envelope):
             waiting = self._begin(envelope)

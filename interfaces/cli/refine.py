@@ -128,6 +128,7 @@ def refine(
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
+        overnight=overnight,
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
         python=python,
@@ -178,6 +179,7 @@ def evaluate(
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
+        overnight=overnight,
         python=python,
     )
     prepared = prepare_evaluate(request, settings)
