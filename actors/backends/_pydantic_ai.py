@@ -98,7 +98,7 @@ class PydanticAIBackend:
                 response = await model_request(
                     self._model,
                     messages,
-                    model_settings=self._request_settings(request),
+                    model_settings=self._live_settings(request),
                     model_request_parameters=parameters,
                 )
             reply = _reply(self.name, request, response, request_id_of(headers))
@@ -171,6 +171,11 @@ class PydanticAIBackend:
             "timeout": request.timeout,
             **{name: value for name, value in asked.items() if value is not None and name not in dialect.ignores},
         }
+        return cast("ModelSettings", settings)
+
+    def _live_settings(self, request: ModelRequest) -> ModelSettings:
+        """The settings of a request that travels alone: in a batch, headers belong to no single call."""
+        settings = dict(self._request_settings(request))
         if self._names_the_caller:
             settings["extra_headers"] = {**settings.get("extra_headers", {}), **_caller()}
         return cast("ModelSettings", settings)

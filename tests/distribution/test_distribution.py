@@ -114,7 +114,7 @@ def test_the_users_eight_packages_are_direct_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = {one.split(">")[0].split("=")[0].split("[")[0] for one in project["dependencies"]}
     assert {"ray", "pydantic", "anthropic", "openai", "google-genai", "xai-sdk", "pyarrow", "pytest"} <= named
-    assert {"embedded", "postgres", "viewer", "dev"} == set(project["optional-dependencies"])
+    assert {"embedded", "postgres", "telemetry", "viewer", "dev"} == set(project["optional-dependencies"])
 
 
 def test_ray_takes_the_cluster_file() -> None:
