@@ -175,7 +175,7 @@ class PydanticAIBackend:
 
     def _live_settings(self, request: ModelRequest) -> ModelSettings:
         """The settings of a request that travels alone: in a batch, headers belong to no single call."""
-        settings = dict(self._request_settings(request))
+        settings: dict[str, Any] = {**self._request_settings(request)}
         if self._names_the_caller:
             settings["extra_headers"] = {**settings.get("extra_headers", {}), **_caller()}
         return cast("ModelSettings", settings)
