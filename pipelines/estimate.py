@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from bessemer.actors.backends.base import Usage
 from bessemer.cluster.errors import LakeError
 from bessemer.cluster.lake import Lake
-from bessemer.cluster.prices import PriceBook
+from bessemer.cluster.prices import BATCH, PriceBook
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
@@ -84,6 +84,9 @@ class Estimate(_Frozen):
     cap: int | None
     """The run's cap, which bounds the worst case whatever it is."""
     seconds: float
+    """Of calls that are made at once; a vendor may keep an overnight call for a day."""
+    overnight: bool = False
+    """Whether calls wait for the vendors' batch prices; what has none is reckoned at the full price."""
     deliverable_bytes: int
 
 
@@ -123,7 +126,11 @@ def estimate(
     `priced_as` names the model at whose price a backend's calls are booked, where that is another.
     """
     history = _history(lake)
-    steps = tuple(_step(kind, priced_as(kind.backend), prices, history, deliverable_bytes) for kind in _kinds(plan))
+    overnight = plan.urgency == "overnight"
+    tier = BATCH if overnight else ""
+    steps = tuple(
+        _step(kind, priced_as(kind.backend), prices, history, deliverable_bytes, tier) for kind in _kinds(plan)
+    )
     worst = sum(step.worst for step in steps)
     return Estimate(
         steps=steps,
@@ -132,6 +139,7 @@ def estimate(
         worst=worst if cap is None else min(worst, cap),
         cap=cap,
         seconds=round(sum(step.seconds for step in steps), 1),
+        overnight=overnight,
         deliverable_bytes=deliverable_bytes,
     )
 
@@ -161,13 +169,14 @@ def _kinds(plan: Plan) -> list[_Kind]:
 
 
 def _step(
-    kind: _Kind, priced: str, prices: PriceBook, history: Mapping[tuple[str, str], _Measured], size: int
+    kind: _Kind, priced: str, prices: PriceBook, history: Mapping[tuple[str, str], _Measured], size: int, tier: str
 ) -> StepEstimate:
+    tier = tier if tier and prices.has_batch_price(priced) else ""
     guess = _guesses()[kind.purpose]
     known = history.get((kind.purpose, kind.backend))
     found = known if known is not None and known.steps >= ENOUGH_STEPS else _guessed(guess, size)
-    one = _cost(prices, priced, found.calls, found.input, found.output)
-    one_p90 = _cost(prices, priced, found.calls, found.input_p90, found.output_p90)
+    one = _cost(prices, priced, tier, found.calls, found.input, found.output)
+    one_p90 = _cost(prices, priced, tier, found.calls, found.input_p90, found.output_p90)
     return StepEstimate(
         purpose=kind.purpose,
         backend=kind.backend,
@@ -178,7 +187,7 @@ def _step(
         tokens=(round(found.input), round(found.output)),
         cost=math.ceil(one * kind.steps),
         cost_p90=math.ceil(one_p90 * kind.steps),
-        worst=_worst(kind, priced, guess, prices, size) * kind.most_steps,
+        worst=_worst(kind, priced, tier, guess, prices, size) * kind.most_steps,
         seconds=round(found.seconds * math.ceil(kind.steps / max(kind.beside, 1)), 1),
     )
 
@@ -191,17 +200,18 @@ def _guessed(guess: Guess, size: int) -> _Measured:
     return _Measured(0, guess.calls, tokens_in, tokens_out, seconds, 2 * tokens_in, 2 * tokens_out)
 
 
-def _cost(prices: PriceBook, backend: str, calls: float, tokens_in: float, tokens_out: float) -> float:
+def _cost(prices: PriceBook, backend: str, tier: str, calls: float, tokens_in: float, tokens_out: float) -> float:
     """Micro-dollars of one step; priced call by call, because a long prompt has another price."""
     calls = max(calls, 1.0)
-    return calls * prices.cost(backend, Usage(input=round(tokens_in / calls), output=round(tokens_out / calls)))
+    usage = Usage(input=round(tokens_in / calls), output=round(tokens_out / calls), tier=tier)
+    return calls * prices.cost(backend, usage)
 
 
-def _worst(kind: _Kind, priced: str, guess: Guess, prices: PriceBook, size: int) -> int:
+def _worst(kind: _Kind, priced: str, tier: str, guess: Guess, prices: PriceBook, size: int) -> int:
     """Every call of a step at the bound that the ledger reserves for it."""
     start = PROMPT_BYTES + math.ceil(max(guess.deliverable, 1.0) * min(size, INLINE_BYTES))
     return sum(
-        prices.worst_case(priced, start + number * guess.grows_by, kind.max_output)
+        prices.worst_case(priced, start + number * guess.grows_by, kind.max_output, tier=tier)
         for number in range(guess.most_calls)
     )
 

@@ -67,9 +67,15 @@ def estimate(found: Estimate) -> None:
     bound = "the cap" if found.cap is not None and found.worst == found.cap else "no cap is set: --cost-budget USD"
     console.print(
         f"expected {format_usd(found.cost)} (9 of 10 under {format_usd(found.cost_p90)}), "
-        f"at most {format_usd(found.worst)}{f' ({bound})' if found.worst else ''}; about {_time(found.seconds)}",
+        f"at most {format_usd(found.worst)}{f' ({bound})' if found.worst else ''}; {_duration(found)}",
         markup=False,
     )
+
+
+def _duration(found: Estimate) -> str:
+    if found.overnight:
+        return "at batch prices, so up to a day for each step that follows another"
+    return f"about {_time(found.seconds)}"
 
 
 def _time(seconds: float) -> str:

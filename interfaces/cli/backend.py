@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,17 +33,21 @@ def list_backends(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """List models: whether each can be used here, its prices for a million tokens, its context, what it can do."""
+    """List models: whether each can be used here, its prices for a million tokens, its context, what it can do.
+
+    Where a warm cluster is up, also what its limiter grants each model now.
+    """
     from bessemer.cluster.settings import load_settings
     from bessemer.interfaces._backends import backend_row, backend_rows
 
     settings = load_settings(files=config or [])
     rows = [backend_row(name, settings) for name in names] if names else backend_rows(settings)
+    limits = _limits_now()
     if as_json:
         for row in rows:
-            print(row.model_dump_json())
+            print(json.dumps({**row.model_dump(mode="json"), "limits": _of_model(limits, row.model)}))
         return
-    _table(rows)
+    _table(rows, limits)
 
 
 @app.command()
@@ -129,10 +133,31 @@ def simulate(
     run(settings, port, xai_port, as_json=as_json, with_stdin=end_with_stdin)
 
 
-def _table(rows: list[BackendRow]) -> None:
+def _limits_now() -> dict[str, dict[str, Any]]:
+    """State of every limit on the warm cluster by its key, `provider/model@account`; empty where none is up."""
+    from bessemer.cluster import ray_session
+    from bessemer.interfaces.cli.cluster import describe_actors, limits_of
+
+    if ray_session.warm_cluster() is None:
+        return {}
+    ray_session.join()
+    try:
+        return limits_of(describe_actors())
+    finally:
+        ray_session.leave()
+
+
+def _of_model(limits: dict[str, dict[str, Any]], model: str) -> dict[str, dict[str, Any]]:
+    """The limits of one model, one for each account."""
+    return {key: state for key, state in limits.items() if key.rpartition("@")[0] == model}
+
+
+def _table(rows: list[BackendRow], limits: dict[str, dict[str, Any]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+
+    from bessemer.interfaces.cli.cluster import limit_table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in ("backend", "key", "$/M in", "$/M out", "context", "can"):
@@ -155,6 +180,9 @@ def _table(rows: list[BackendRow]) -> None:
         )
     console = Console(highlight=False, markup=False)
     console.print(table)
+    shown = {key: state for row in rows for key, state in _of_model(limits, row.model).items()}
+    if shown:
+        console.print(limit_table(shown))
     for row in rows:
         if row.why:
             console.print(f"{row.name}: {row.why}", soft_wrap=True)

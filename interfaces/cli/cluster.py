@@ -64,7 +64,7 @@ def status(
         return
     ray_session.join(address)
     try:
-        rows = _actors()
+        rows = describe_actors()
     finally:
         ray_session.leave()
     if as_json:
@@ -77,7 +77,7 @@ def _address(warm: WarmCluster | None) -> str:
     return warm.address if warm else ""
 
 
-def _actors() -> list[dict[str, Any]]:
+def describe_actors() -> list[dict[str, Any]]:
     """Every host of every home on this cluster, described by itself."""
     import ray
 
@@ -112,17 +112,17 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     console = Console(highlight=False)
     console.print(f"cluster at {address}", markup=False)
     console.print(table if rows else "no hosts yet: they start with the first run")
-    if limits := _limits(rows):
-        console.print(_limit_table(limits))
+    if limits := limits_of(rows):
+        console.print(limit_table(limits))
 
 
-def _limits(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def limits_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """State of every limit by key: the cluster's as its limiter says it, others as their hosts do."""
     ordered = sorted(rows, key=lambda row: row["actor"] == "limiter")
     return {key: state for row in ordered for key, state in row.get("limits", {}).items()}
 
 
-def _limit_table(limits: dict[str, dict[str, Any]]) -> Table:
+def limit_table(limits: dict[str, dict[str, Any]]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

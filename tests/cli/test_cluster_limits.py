@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bessemer.actors._call_limits import states_json
 from bessemer.cluster.limits import FlowState, LimiterState
-from bessemer.interfaces.cli.cluster import _limit_table, _limits
+from bessemer.interfaces.cli.cluster import limit_table, limits_of
 
 
 def test_the_limiters_word_counts_and_everything_is_said() -> None:
@@ -21,7 +21,7 @@ def test_the_limiters_word_counts_and_everything_is_said() -> None:
         {"actor": "ledger"},
     ]
     out = io.StringIO()
-    Console(file=out, width=160, highlight=False).print(_limit_table(_limits(rows)))
+    Console(file=out, width=160, highlight=False).print(limit_table(limits_of(rows)))
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     assert "openai/m@default 10 of 64 3 12.5 half open 4 s ago r1 x2: 8 + 3, r2: 2 + 0" in lines
     assert "embedded/q@default 1 of 4 0 unpaced closed never r1: 1 + 0" in lines

@@ -53,6 +53,23 @@ async def test_history_is_used_where_there_is_enough_of_it(tmp_path: Path) -> No
     assert step.seconds == 3.0
 
 
+def test_overnight_calls_are_reckoned_at_the_batch_price_where_there_is_one(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "none"))
+
+    def both(backend: str) -> list[tuple[int, int]]:
+        plans = (plan(eval_backend=backend, urgency=urgency) for urgency in ("now", "overnight"))
+        found = [estimate(one, PriceBook(), lake, deliverable_bytes=4000, cap=None) for one in plans]
+        assert [one.overnight for one in found] == [False, True]
+        return [(one.cost, one.worst) for one in found]
+
+    now, overnight = both("anthropic/claude-opus-4-6")
+    assert overnight[0] * 2 in (now[0], now[0] + 1)
+    # A prompt's worst case holds a cache write, which a batch may make at its usual price.
+    assert overnight[1] < now[1]
+    now, overnight = both("xai/grok-4.20-0309-reasoning")
+    assert overnight <= now
+
+
 def test_the_worst_case_bounds_and_a_cap_bounds_it(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "none"))
     free = estimate(plan(build_backend="scripted/b"), PRICES, lake, deliverable_bytes=40_000, cap=None)
