@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dotenv import load_dotenv
+
 from bessemer.actors._admission import why_refused
 from bessemer.actors._call_accounting import LEDGER_PATIENCE, Attempt, CallAccounting, CallLedger, Progress
 from bessemer.actors._call_limits import (
@@ -34,7 +36,7 @@ from bessemer.actors.backends._rate_headers import rate_hint
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
-from bessemer.cluster.errors import BessemerError, BudgetExhausted
+from bessemer.cluster.errors import BessemerError, BudgetExhausted, MissingKey
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike
 from bessemer.cluster.prices import PriceBook, load_prices
@@ -73,8 +75,12 @@ class BackendService:
         host: str = "backend",
         policy: RetryPolicy | None = None,
         day: DayBudget | None = None,
+        keys: Path | None = None,
     ) -> None:
-        """What is None is made as the settings say. `host` names the actor that this service lives in."""
+        """What is None is made as the settings say. `host` names the actor that this service lives in.
+
+        `keys` is a `.env` file that is read again when a key is missing.
+        """
         self.settings = settings or BackendSettings()
         self._prices = prices or book_of(self.settings)
         self._books = CallAccounting(ledger, self._prices, host, day)
@@ -84,6 +90,7 @@ class BackendService:
         self._running: dict[CallKey, _Running] = {}
         self._ledger = ledger
         self._telling: set[asyncio.Task[None]] = set()
+        self._keys = keys
 
     @property
     def instance(self) -> str:
@@ -263,10 +270,23 @@ class BackendService:
             raise
 
     def _open(self, name: str) -> Backend:
-        backend = open_backend(name, self.settings, self._meter())
+        backend = self._open_with_keys(name)
         if self.settings.record:
             return recorded(backend, Path(self.settings.record), lambda usage: self._books.price(name, usage))
         return backend
+
+    def _open_with_keys(self, name: str) -> Backend:
+        try:
+            return open_backend(name, self.settings, self._meter())
+        except MissingKey as missing:
+            # The host may be older than the key.
+            if self._keys is not None and load_dotenv(self._keys, override=False):
+                with contextlib.suppress(MissingKey):
+                    return open_backend(name, self.settings, self._meter())
+            raise MissingKey(
+                f"{missing.message}. Hosts of a running cluster have the environment it was started in: "
+                "write the key into .env, or start it again (bessemer cluster down)"
+            ) from None
 
     def _meter(self) -> Meter:
         from bessemer.actors.gateway import Meter

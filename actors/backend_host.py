@@ -29,13 +29,19 @@ class BackendHost:
     def __init__(self, home: bytes, name: str) -> None:
         """`name` is the actor's own, `backend/PROVIDER` or `backend/PROVIDER#N`: no other actor of this home has it."""
         made = Home.model_validate_json(home)
-        # Keys may stand beside the project; what the environment says already wins.
-        load_dotenv(Path(made.state_dir).parent / ".env", override=False)
+        beside = Path(made.state_dir).parent / ".env"
+        # What the environment says already wins.
+        load_dotenv(beside, override=False)
         prefer_door(door_of(made))
         trace_as(made, name)
         settings = BackendSettings.model_validate(made.settings.get("backends", {}))
         self._service = BackendService(
-            ledger_client(made), limits=host_limits(made, name), settings=settings, host=name, day=_day_of(made)
+            ledger_client(made),
+            limits=host_limits(made, name),
+            settings=settings,
+            host=name,
+            day=_day_of(made),
+            keys=beside,
         )
         self._calls = CallStream(self._service)
         self._metrics = HostMetrics(self._service, name)

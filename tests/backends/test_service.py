@@ -272,3 +272,15 @@ async def test_a_refused_key_fails_every_waiting_call_with_the_reason(tmp_path: 
     assert "refuses the key" in failures[0].message
     await asyncio.sleep(0)
     assert [row.row["kind"] for row in house.ledger.rows if row.table == "events"] == ["breaker_opened"]
+
+
+async def test_a_key_written_after_the_host_began_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    env = tmp_path / ".env"
+    service = BackendService(MemoryLedger(), keys=env)
+    with pytest.raises(MissingKey, match="bessemer cluster down"):
+        await service._backend("openai/gpt-5.4")
+    env.write_text("OPENAI_API_KEY=sk-later\n")
+    opened = await service._backend("openai/gpt-5.4")
+    await opened.close()
