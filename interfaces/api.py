@@ -31,6 +31,7 @@ async def refine(
     build_backend: str | None = None,
     eval_backend: str | None = None,
     cost_budget: float | None = None,
+    budget_account: str | None = None,
     time_budget: float | None = None,
     overnight: bool = False,
     settings: Settings | None = None,
@@ -38,8 +39,8 @@ async def refine(
 ) -> RefineOutcome:
     """Refine the work in the current folder, or at `prior_answer`; the user's files are not touched.
 
-    `cost_budget` is in dollars, `time_budget` in seconds. Returns however the run ended, budget and deadline
-    included; raises a BessemerError only where nothing could be run at all.
+    `cost_budget` is in dollars, `time_budget` in seconds; `budget_account` names an account that pays
+    beside it. Returns however the run ended, budget and deadline included; raises a BessemerError only where nothing could be run at all.
     """
     resolved = settings or load_settings()
     request = Request(
@@ -55,6 +56,7 @@ async def refine(
         build_backend=build_backend,
         eval_backends=(eval_backend,) if eval_backend else (),
         cost_budget=parse_usd(cost_budget) if cost_budget is not None else None,
+        account=budget_account,
         time_budget=time_budget,
         overnight=overnight,
     )
@@ -71,6 +73,7 @@ async def evaluate(
     probes: Sequence[str] = (),
     eval_backend: str | None = None,
     cost_budget: float | None = None,
+    budget_account: str | None = None,
     time_budget: float | None = None,
     overnight: bool = False,
     settings: Settings | None = None,
@@ -86,6 +89,7 @@ async def evaluate(
         probes=probes,
         eval_backends=(eval_backend,) if eval_backend else (),
         cost_budget=parse_usd(cost_budget) if cost_budget is not None else None,
+        account=budget_account,
         time_budget=time_budget,
         overnight=overnight,
     )
