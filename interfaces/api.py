@@ -39,8 +39,9 @@ async def refine(
 ) -> RefineOutcome:
     """Refine the work in the current folder, or at `prior_answer`; the user's files are not touched.
 
-    `cost_budget` is in dollars, `time_budget` in seconds; `budget_account` names an account that pays
-    beside it. Returns however the run ended, budget and deadline included; raises a BessemerError only where nothing could be run at all.
+    `cost_budget` is in dollars, `time_budget` in seconds; `budget_account` names an account that pays beside it.
+    Returns however the run ended, budget and deadline included; raises a BessemerError only where nothing could be
+    run at all.
     """
     resolved = settings or load_settings()
     request = Request(
