@@ -1,10 +1,14 @@
-"""The ledger: a budget that holds, and nothing bought twice. `docs/ledger.md` explains it."""
+"""The ledger: a budget that holds, and nothing bought twice. `docs/ledger.md` explains it.
+
+What touches the database is imported when first asked for: SQLAlchemy costs half a second of CPU and 25 MB, and only
+the keeper and some commands need it; every other process speaks to the keeper.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from bessemer.cluster.ledger._client import LedgerClient
-from bessemer.cluster.ledger._keeper import GroupCommit
-from bessemer.cluster.ledger._ledger import Ledger
 from bessemer.cluster.ledger._lock import KeeperLock
-from bessemer.cluster.ledger._reads import AttemptRow, AuditRow, CallRow, RunRow, ScopeRow, StepRow
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
     BeginStep,
@@ -40,6 +44,17 @@ from bessemer.cluster.ledger.operations import (
     Swept,
     attempt_id,
 )
+
+if TYPE_CHECKING:
+    from bessemer.cluster.ledger._keeper import GroupCommit
+    from bessemer.cluster.ledger._ledger import Ledger
+    from bessemer.cluster.ledger._reads import AttemptRow, AuditRow, CallRow, RunRow, ScopeRow, StepRow
+
+_LATER = {
+    "GroupCommit": "_keeper",
+    "Ledger": "_ledger",
+    **dict.fromkeys(("AttemptRow", "AuditRow", "CallRow", "RunRow", "ScopeRow", "StepRow"), "_reads"),
+}
 
 __all__ = [
     "AttemptRow",
@@ -86,3 +101,9 @@ __all__ = [
     "Swept",
     "attempt_id",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -6,12 +6,11 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pydantic_core
 
 from bessemer.cluster.errors import LedgerRefusal, LedgerUnavailable, error_named
-from bessemer.cluster.ledger._keeper import GroupCommit
 from bessemer.cluster.ledger.operations import (
     Answer,
     AttemptStatus,
@@ -47,6 +46,9 @@ from bessemer.cluster.ledger.operations import (
     Swept,
     answers_json,
 )
+
+if TYPE_CHECKING:
+    from bessemer.cluster.ledger._keeper import GroupCommit
 
 A = TypeVar("A")
 Send = Callable[[bytes], Awaitable[bytes]]
