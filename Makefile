@@ -35,8 +35,9 @@ install: $(READY)
 demo: $(READY) $(if $(BESSEMER_DEMO_BACKEND),,$(EMBEDDED))
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
+# Most of a test that runs hosts is waiting, so two run side by side; a file stays on one of them.
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(READY)
 	@$(BIN)/python -m pytest -m chaos $(ARGS)
