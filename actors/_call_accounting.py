@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -109,9 +110,11 @@ class Attempt:
     sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     sent: bool = False
     ended: bool = False
+    began: float = field(default_factory=time.monotonic)
+    """When it was sent, on a clock that does not jump."""
 
     def send(self) -> None:
-        self.sent, self.sent_at = True, datetime.now(UTC)
+        self.sent, self.sent_at, self.began = True, datetime.now(UTC), time.monotonic()
 
 
 class CallAccounting:
@@ -312,7 +315,7 @@ class CallAccounting:
     def _ended(
         self, envelope: CallEnvelope, attempt: Attempt, result: Reply | CallFailure, cost: int, progress: Progress
     ) -> Ended:
-        seconds = (datetime.now(UTC) - attempt.sent_at).total_seconds()
+        seconds = time.monotonic() - attempt.began
         unmetered = self._prices.is_unmetered(envelope.request.backend)
         version = "unmetered" if unmetered else self._prices.data_version
         lost = progress.lost + progress.inherited

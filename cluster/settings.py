@@ -108,8 +108,8 @@ class _Section(BaseModel):
 class LedgerSettings(_Section):
     url: str = ""
     """SQLAlchemy URL of the ledger; empty is `ledger.db` in the state directory."""
-    lease_seconds: Duration = 30.0
-    """How long a run's host may be silent before another may take the run over."""
+    lease_seconds: Annotated[Duration, Field(le=600)] = 30.0
+    """How long a run's host may be silent before another may take the run over; ten minutes at most."""
 
 
 class LakeSettings(_Section):

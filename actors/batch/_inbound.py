@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bessemer.actors._call_accounting import Attempt
@@ -129,7 +131,9 @@ class Inbound:
 
     async def _take(self, out: Out, call: Waiting, result: Result) -> None:
         """One call's result."""
-        service, attempt = self._service, Attempt(call.attempt, sent_at=out.since, sent=True)
+        ago = max((datetime.now(UTC) - out.since).total_seconds(), 0.0)
+        began = time.monotonic() - ago
+        service, attempt = self._service, Attempt(call.attempt, sent_at=out.since, sent=True, began=began)
         if result.status == "expired":
             failure = CallFailure(kind="timeout", message="the batch expired before the call ran", retryable=True)
             await self._did_not_run(out, call, attempt, failure, service.settings.when_expired)

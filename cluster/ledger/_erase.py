@@ -23,7 +23,7 @@ def erase_run(connection: Connection, work: Work, writer: Writer, run_id: str, b
         raise LedgerRefusal(f"the ledger has no run {run_id!r}; see `bessemer run list`", {"run": run_id})
     if run.erased_at is not None:
         return
-    if run.status == "open" and run.lease_until > work.now:
+    if run.is_held(work.now):
         raise RunIsOpen(
             f"run {run_id} is held by {run.owner}; stop it with `bessemer run cancel {run_id}` first",
             {"run": run_id, "owner": run.owner},

@@ -13,6 +13,10 @@ K = TypeVar("K")
 R = TypeVar("R")
 
 
+LONGEST_LEASE_SECONDS = 600.0
+"""No lease is given for longer."""
+
+
 @dataclass(slots=True)
 class ScopeRec:
     name: str
@@ -36,6 +40,10 @@ class RunRec:
     opened_at: float
     ended_at: float | None
     erased_at: float | None
+
+    def is_held(self, now: float) -> bool:
+        """Whether its owner's lease lives. One further ahead than any lease was given before the clock went back."""
+        return self.status == "open" and now < self.lease_until <= now + LONGEST_LEASE_SECONDS
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ def open_run(work: Work, op: OpenRun) -> Opened | Refusal:
         return _repeated(work, run, token)
     if run.status == "done":
         return _opened(work, run.epoch, "done", resumed=True)
-    held = run.status == "open" and run.lease_until > work.now and run.owner != op.owner
+    held = run.is_held(work.now) and run.owner != op.owner
     if held and not op.take_over:
         return _held(work, run)
     before = run.status

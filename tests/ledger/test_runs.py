@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bessemer.cluster.ledger import BeginStep, CloseRun, Ledger, Record, Release, Renew, SetCap, Submit
+from bessemer.cluster.ledger import BeginStep, CloseRun, Ledger, Record, Release, Renew, SetCap, Submit, Sweep
 from tests.ledger._make import (
     Clock,
     closing,
@@ -174,3 +174,21 @@ def test_opening_again_keeps_the_caps_that_exist(opened: Ledger) -> None:
     one(opened, opening(token="open-2", caps={"run:r": 5, "queue:q": 7}))
     assert {scope.scope: scope.cap for scope in opened.scopes()} == {"run:r": 1000, "queue:q": 7}
     assert opened.run("r").caps == {"queue:q": 7, "run:r": 1000}
+
+
+def test_a_clock_that_goes_back_leaves_no_lease_for_hours(opened: Ledger, clock: Clock) -> None:
+    clock.pass_(-7200)
+    assert one(opened, opening(owner="b", token="open-2")).epoch == 2
+    assert refused(one(opened, renewing(owner="a"))) == "Fenced"
+
+
+def test_a_clock_that_jumps_ahead_costs_no_money(opened: Ledger, clock: Clock) -> None:
+    one(opened, reserving())
+    clock.pass_(7200)
+    assert one(opened, Sweep()).in_doubt == 1
+    assert used(opened) == 100
+    one(opened, settling(cost=40))
+    assert used(opened) == 40
+    clock.pass_(-7200)
+    one(opened, reserving(token="k2", index=1))
+    assert used(opened) == 140
