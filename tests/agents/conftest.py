@@ -13,6 +13,7 @@ from bessemer.cluster.agent_settings import AgentsSettings
 from bessemer.cluster.backend_settings import BackendSettings, ProviderSettings
 from tests.backends._memory_ledger import MemoryLedger
 
+from ._gate import Gate, opened
 from ._upstream import Upstream, running
 
 KEY = "sk-the-real-key"
@@ -22,6 +23,12 @@ KEY = "sk-the-real-key"
 async def upstream() -> AsyncIterator[Upstream]:
     async with running() as one:
         yield one
+
+
+@pytest.fixture
+async def gate(upstream: Upstream) -> AsyncIterator[Gate]:
+    async with opened(upstream) as made:
+        yield made
 
 
 class House:
