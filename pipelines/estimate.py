@@ -21,6 +21,7 @@ from bessemer.cluster.lake import Lake
 from bessemer.cluster.prices import PriceBook
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
+from bessemer.pipelines.consensus import ConsensusPlan
 from bessemer.pipelines.refine import RefinePlan
 
 INLINE_BYTES = 120_000
@@ -139,6 +140,10 @@ def estimate(
 def _kinds(plan: Plan) -> list[_Kind]:
     if isinstance(plan, CheckPlan):
         return [_Kind("check", backend, 1, 1, len(plan.backends), plan.max_output_tokens) for backend in plan.backends]
+    if isinstance(plan, ConsensusPlan):
+        rounds = min(ROUNDS_EXPECTED, plan.max_rounds)
+        panel, most = len(plan.backends), plan.max_output_tokens
+        return [_Kind("consensus", one, rounds, plan.max_rounds, panel, most) for one in plan.backends]
     if not isinstance(plan, RefinePlan):
         raise TypeError(f"no estimate is known for a {type(plan).__name__}")
     rounds, most_rounds = min(ROUNDS_EXPECTED, plan.max_rounds), plan.max_rounds

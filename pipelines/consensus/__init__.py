@@ -1,0 +1,20 @@
+"""Consensus: many models answer, vote on what the others answered, and code decides."""
+
+from bessemer.pipelines._base import Pipeline
+from bessemer.pipelines.consensus._method import consensus
+from bessemer.pipelines.consensus._modes import Mode, Setting, find, mode_names, register
+from bessemer.pipelines.consensus._plan import ConsensusOutcome, ConsensusPlan
+
+PIPELINE = Pipeline(plan=ConsensusPlan, outcome=ConsensusOutcome, run=consensus)
+
+__all__ = [
+    "PIPELINE",
+    "ConsensusOutcome",
+    "ConsensusPlan",
+    "Mode",
+    "Setting",
+    "consensus",
+    "find",
+    "mode_names",
+    "register",
+]
