@@ -1,4 +1,4 @@
-"""One agent's turn: what it is asked, and what its reply becomes. A broken reply gets one repair, then it is a failure."""
+"""One agent's turn: what it is asked, and what its reply becomes. A broken reply gets one repair, then it failed."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from bessemer.pipelines.consensus._plan import AgentSummary, ConsensusOutcome, D
 from bessemer.pipelines.consensus._records import vote_rows
 
 SETTLE_SECONDS = 20.0
-"""How long calls that nobody needs any more are waited for, so that their cost is known; later ones settle by themselves."""
+"""How long calls that nobody needs any more are waited for, so that their cost is known."""
 _Z = 1.959964
 """Of a 95 % interval."""
 

@@ -161,7 +161,7 @@ def force(history: History, rules: Rules, number: int) -> Decision:
     tied = {one for one in candidates if found.votes.get(one, 0) == most}
     if len(candidates) == 1:
         alone = len(history.panel) == 1
-        return _decision(found, *candidates, "only_answer", number).model_copy(update={"forced": not alone})
+        return _decision(found, next(iter(candidates)), "only_answer", number).model_copy(update={"forced": not alone})
     winner, tie = _first_submitted(history, tied) if rules.policy == "massgen" else break_tie(history, tied)
     return _decision(found, winner, "forced", number).model_copy(update={"forced": True, "tie_broken_by": tie})
 

@@ -65,6 +65,7 @@ async def score(
     head = {"agent": asked.agent, "round": number}
     found: list[_Scores] = []
     tokens_in = tokens_out = 0
+    model = ""
     for request in (asked.request, swapped):
         reply = await journal.call(request)
         problems = _problems(reply, criteria)
@@ -77,6 +78,7 @@ async def score(
         if silent is not None:
             return Heard(act=silent, backend=asked.backend, problems=tuple(problems), shown=2)
         assert isinstance(reply, Reply)
+        model = reply.model
         found.append(_Scores(*(_mean(reply.data, label) for label in _LABELS)))
     straight, turned = found
     others = asked.ballot.labels["other"]
@@ -87,7 +89,7 @@ async def score(
         backend=asked.backend,
         shown=2,
         position_bias=round(bias, 3),
-        model=reply.model,
+        model=model,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
     )
@@ -118,5 +120,5 @@ def _problems(reply: Reply | CallFailure, criteria: tuple[str, ...]) -> list[str
 
 
 def _mean(data: Any, label: str) -> int:
-    scores = [one["score"] for one in data["ratings"] if one["answer"] == label]
+    scores = [int(one["score"]) for one in data["ratings"] if one["answer"] == label]
     return 100 * sum(scores) // len(scores)

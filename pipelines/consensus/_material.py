@@ -1,4 +1,4 @@
-"""What every agent of a consensus is shown: the task, the criteria, the user's context, and files as they were found."""
+"""What every agent of a consensus is shown: the task, the criteria, the user's context, and copies of files."""
 
 from __future__ import annotations
 

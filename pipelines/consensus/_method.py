@@ -37,7 +37,6 @@ async def _hold_rounds(panel: Panel) -> Ending:
     """Rounds until one decides. At the end of the last, or where nobody is left to ask, consensus is forced."""
     for number in range(1, panel.plan.max_rounds + 1):
         panel.number = number
-        panel.crew.people.tell("consensus_round", number=number, of=panel.plan.max_rounds)
         try:
             if not await gather_round(panel):
                 panel.number = number - 1

@@ -1,4 +1,4 @@
-"""One round: who is asked, whether the money reaches, and listening until the round is decided or everyone was heard."""
+"""One round: who is asked, whether the money reaches, and listening until it is decided or everyone was heard."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ async def gather_round(panel: Panel) -> bool:
     agents = to_ask(panel.history, panel.rules, panel.number)
     if not agents:
         return False
+    panel.crew.people.tell("consensus_round", number=panel.number, of=panel.plan.max_rounds)
     turns = await _priced(panel, _turns(panel, panel.order(agents)))
     panel.last_worst |= {turn.asked.agent: turn.asked.worst for turn in turns}
     affordable = await _afford(panel, turns)

@@ -1,4 +1,4 @@
-"""Schulze's method: the widest path between candidates (Schulze 2011, "A new monotonic … single-winner election method")."""
+"""Schulze's method: the widest path between candidates (Schulze 2011, "A new monotonic … single-winner method")."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 
 Ballot = tuple[tuple[str, ...], tuple[str, ...]]
-"""Candidates in order of preference, and those shown that rank below all of them. What was not shown is not compared."""
+"""Candidates, the best first, and those that rank below all of them. What was not shown is not compared."""
 
 
 def schulze_winners(ballots: Sequence[Ballot]) -> set[str]:
