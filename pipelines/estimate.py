@@ -157,7 +157,7 @@ def _kinds(plan: Plan) -> list[_Kind]:
         judging = 8192
         if plan.criteria is None:
             kinds.append(_Kind("criteria", plan.eval_backend, 1, 1, 1, judging))
-        kinds.append(_Kind("evaluate", plan.eval_backend, rounds, most_rounds, 1, judging))
+        kinds += [_Kind("evaluate", one, rounds, most_rounds, len(plan.judges), judging) for one in plan.judges]
         if plan.build_backend:
             kinds.append(_Kind("trace", plan.eval_backend, rounds, most_rounds, rounds, judging))
             guards = (most_rounds - 1) * GUARDS_A_ROUND

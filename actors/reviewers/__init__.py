@@ -12,6 +12,7 @@ from bessemer.actors.reviewers._material import (
     show_criteria,
     show_deliverable,
 )
+from bessemer.actors.reviewers._panel import JudgePanel, PanelEvaluation, agreeing, merge, order_swapped
 from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes, prompt
 from bessemer.actors.reviewers._review import Review, ReviewSettings, review
 from bessemer.actors.reviewers._trace import ProcessReport, analyze_by_counts, analyze_trace
@@ -24,12 +25,15 @@ __all__ = [
     "Evaluation",
     "EvidenceIndex",
     "Fence",
+    "JudgePanel",
+    "PanelEvaluation",
     "Persona",
     "ProcessReport",
     "Review",
     "ReviewSettings",
     "Subject",
     "WrittenCriteria",
+    "agreeing",
     "analyze_by_counts",
     "analyze_trace",
     "compare",
@@ -42,6 +46,8 @@ __all__ = [
     "lake_rows",
     "load_persona",
     "load_personas",
+    "merge",
+    "order_swapped",
     "persona_hashes",
     "prompt",
     "read_tree",

@@ -224,7 +224,7 @@ def _next_tasks(
     if answer.next_tasks is not None and not _task_problems(answer.next_tasks, subject):
         return _as_next_tasks(answer.next_tasks)
     by_code = tasks_from_findings(subject.probes, goal=subject.goal, criteria=subject.criteria)
-    fixes = [_task_of(finding) for finding in findings if finding.evidence_found is not False]
+    fixes = [task_of(finding) for finding in findings if finding.evidence_found is not False]
     if not fixes:
         return by_code
     return by_code.model_copy(
@@ -236,7 +236,8 @@ def _next_tasks(
     )
 
 
-def _task_of(finding: Finding) -> Task:
+def task_of(finding: Finding) -> Task:
+    """The task to repair one finding."""
     place = f" ({finding.file}:{finding.line})" if finding.file else ""
     return Task(
         id=f"fix-{finding.finding_id}",

@@ -33,7 +33,7 @@ Probes = Annotated[
 ]
 EvalBackends = Annotated[
     list[str] | None,
-    typer.Option("--eval-backends", help="The model that judges, or `probes`.", rich_help_panel=PLACE),
+    typer.Option("--eval-backends", help="The models that judge, or `probes`.", rich_help_panel=PLACE),
 ]
 CostBudget = Annotated[
     str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars to spend.", rich_help_panel=LIMITS)
