@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from bessemer.actors.backends import capabilities
+from bessemer.actors.judging import load_preset
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
@@ -60,6 +61,10 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
     criteria = user_criteria(
         Request(criteria=request.criteria, criteria_file=request.criteria_file, criteria_preset=request.criteria_preset)
     )
+    if request.mode == "evaluate":
+        criteria = criteria or load_preset("default")
+        if not request.artifacts and not request.cwd_context:
+            raise UsageError("there is nothing to evaluate; give --artifacts, or leave out --no-cwd-context")
     asked = Request(overnight=request.overnight)
     plan = ConsensusPlan(
         task=_task(request),

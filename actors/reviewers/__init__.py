@@ -4,6 +4,7 @@ from bessemer.actors.reviewers._compare import Comparison, compare, compare_by_p
 from bessemer.actors.reviewers._dispatch import Dispatch, finding_id, lake_rows, signature
 from bessemer.actors.reviewers._evaluate import Evaluation, evaluate, evaluate_by_probes, findings_of
 from bessemer.actors.reviewers._evidence import EvidenceIndex
+from bessemer.actors.reviewers._form import EvaluationForm
 from bessemer.actors.reviewers._material import (
     Fence,
     Subject,
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Dispatch",
     "Evaluation",
+    "EvaluationForm",
     "EvidenceIndex",
     "Fence",
     "JudgePanel",

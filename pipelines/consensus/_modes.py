@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
+from bessemer.actors.judging import tasks_json, verdict_json
 from bessemer.actors.judging.types import CriteriaSet
+from bessemer.actors.reviewers import EvaluationForm, Subject, load_persona
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.files import write_atomic
 
@@ -148,4 +151,50 @@ def _unsafe(name: str) -> str:
     return ""
 
 
+class Evaluate:
+    """An evaluation of the artifacts by the criteria: what becomes of it is computed, as everywhere, by code."""
+
+    name = "evaluate"
+
+    def __init__(self, setting: Setting) -> None:
+        if setting.criteria is None:
+            raise UsageError("the mode evaluate needs criteria; give --criteria, --criteria-file or --criteria-preset")
+        # The token delimits nothing here: the pipeline has delimited the material already.
+        subject = Subject(goal=setting.task, tree=setting.material, criteria=setting.criteria, token="form")  # noqa: S106  (a delimiter)
+        self._form = EvaluationForm(subject)
+        ids = ", ".join(one.id for one in setting.criteria.criteria)
+        self._ask = f"An answer is one evaluation. Score every criterion, each once: {ids}; whole numbers from 1 to 10."
+
+    @property
+    def instructions(self) -> str:
+        return f"{self._ask}\n\n{load_persona('round-evaluator').body}"
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        return self._form.schema()
+
+    def check(self, answer: Any) -> list[str]:
+        return self._form.problems(answer)
+
+    def write(self, workdir: Path, answer: Any) -> list[Path]:
+        found = self._form.evaluation(answer, "consensus")
+        verdict = found.verdict
+        scores = [f"- {one.criterion}: {one.score} of 10. {one.reason}" for one in verdict.scores]
+        summary = [f"# {verdict.verdict}", verdict.explanation, "\n".join(scores), found.critique_md]
+        texts = {
+            "critique_packet.md": found.critique_md,
+            **({"next_tasks.json": _as_json(tasks_json(found.next_tasks))} if found.next_tasks else {}),
+            "verdict.json": _as_json(verdict_json(verdict)),
+            "result.md": "\n\n".join(summary),
+        }
+        for name, text in texts.items():
+            write_atomic(workdir / name, text.rstrip("\n").encode() + b"\n")
+        return [workdir / name for name in texts]
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2)
+
+
 register("general", General)
+register("evaluate", Evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -111,32 +112,37 @@ def test_a_dead_agent_and_a_broken_reply_stay_in_the_denominator(world: PanelWor
     assert len(world.served()) == 4
 
 
-def test_a_budget_that_cannot_pay_one_round_is_refused_before_anything_is_bought(world: PanelWorld) -> None:
-    world.script(*panel_of_three(), price=100)
-    driver = world.consensus("--cost-budget", "0.5")
-    launched(driver)
-    assert driver.wait(120) == 4
+def test_money_that_is_short_refuses_shrinks_or_forces_and_more_of_it_goes_on(world: PanelWorld) -> None:
+    # A first round that uses nearly all that it reserves leaves nothing for a second.
+    greedy = [
+        {**one, "answer": {**one["answer"], "usage": {"input": 3000, "output": 8000}}} for one in panel_of_three()
+    ]
+    world.script(*greedy, price=100)
+    refused = world.consensus("--cost-budget", "0.5")
+    launched(refused)
+    assert refused.wait(120) == 4
     assert world.served() == []
     said = (world.root / "driver.log").read_text()
     assert "the budget cannot pay one round" in said
-    assert "raise --cost-budget" in said
+    needed = float(re.findall(r"round 1 may cost \$([0-9.]+)", said)[0])
 
-
-def test_money_that_ends_between_rounds_forces_consensus_and_more_of_it_goes_on(world: PanelWorld) -> None:
-    world.script(*panel_of_three(), price=100)
-    # A turn of the first round costs at most about a dollar, and far less in fact; the second needs more than is left.
-    driver = world.consensus("--cost-budget", "3.6", "--max-rounds", "3")
+    driver = world.consensus("--cost-budget", f"{needed + 0.01:.2f}")
     run = launched(driver)
     first = done(driver)
-    if first["ending"] != "budget":
-        pytest.skip("the first round left enough")
-    assert driver.returncode == 4
+    assert (driver.returncode, first["ending"]) == (4, "budget")
     assert first["decision"]["forced"]
     assert first["next_dollar"]["buys"] == "votes"
+    assert first["answer"] is not None
     again = world.command("run", "resume", run, "--cost-budget", "50", "--json")
     outcome = done(again)
     assert (again.returncode, outcome["ending"], outcome["decision"]["how"]) == (0, "decided", "majority")
     assert len(world.served()) == 6
+
+    world.script(*panel_of_three())
+    shrunk, _ = ended(world, "--cost-budget", f"{needed + 0.01:.2f}")
+    assert [one["dropped"] for one in shrunk["agents"]].count(True) == 1
+    assert shrunk["decision"]["counted"] == 2
+    assert len(world.served()) == 6 + 5
 
 
 @pytest.mark.chaos

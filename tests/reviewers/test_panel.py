@@ -1,4 +1,4 @@
-"""Several judges: nothing is averaged away, nobody's silence counts, and their agreement is a number with an interval."""
+"""Several judges: nothing is averaged away, nobody's silence counts, and agreement is a number with an interval."""
 
 from __future__ import annotations
 
