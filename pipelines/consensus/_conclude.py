@@ -51,8 +51,10 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     run, plan, decision = panel.run, panel.plan, panel.decision
     answer = panel.answers.get(decision.answer) if decision is not None else None
     result = _write_answer(panel, answer) if answer is not None else ""
-    if ending != "cancelled":
-        await run.record("votes", *vote_rows(run.id, panel.heard, panel.history, decision))
+    final = decision if ENDINGS[ending].status == "done" else None
+    for row in vote_rows(run.id, panel.heard, panel.history, final):
+        # Each by itself: a run that goes on later adds its further turns and repeats none.
+        await run.record(f"votes/{row.row['path']}", row)
     spent = await panel.crew.spending()
     biases = [one.position_bias for one in panel.heard if one.position_bias is not None]
     outcome = ConsensusOutcome(
@@ -75,7 +77,7 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
         directory=str(panel.files.directory),
         seconds=round(run.worked(), 1),
     )
-    panel.status("ended")
+    await panel.status("ended")
     panel.files.write_summary(outcome, plan)
     text = json.dumps(outcome.model_dump(mode="json"), indent=2) + "\n"
     write_atomic(run.directory / "outcome.json", text.encode())

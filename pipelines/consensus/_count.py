@@ -234,8 +234,8 @@ def still_needed(history: History, rules: Rules, number: int) -> int:
         for agent, one in standing_answers(history, 1).items():
             votes[one.answer] = votes.get(one.answer, 0) + rules.weight_of(agent)
     lead = max(votes.values(), default=0)
-    lightest = min((rules.weight_of(agent) for agent in found.electorate), default=1) or 1
-    lacking = -(-(found.weight // 2 + 1 - lead) // lightest)
+    heaviest = max((rules.weight_of(agent) for agent in found.electorate), default=1) or 1
+    lacking = -(-(found.weight // 2 + 1 - lead) // heaviest)
     return max(lacking, 1)
 
 

@@ -95,6 +95,7 @@ class Panel:
             "agent", agent=heard.act.agent, backend=heard.backend, act=heard.act.kind, round=heard.act.round
         )
 
-    def status(self, phase: str) -> None:
-        """Keep `status.json` and watchers current."""
-        self.files.write_status(phase, self.number, self.plan, self.heard, self.decision)
+    async def status(self, phase: str) -> None:
+        """Keep `status.json` current; in a thread, because it is made durable each time."""
+        known = list(self.heard)
+        await asyncio.to_thread(self.files.write_status, phase, self.number, self.plan, known, self.decision)

@@ -146,7 +146,7 @@ async def _listen(panel: Panel, turns: list[Turn], there: dict[str, Heard]) -> l
                 panel.take(heard)
                 there[heard.act.agent] = heard
                 noted.append([heard.act.agent, failure])
-            panel.status("listening")
+            await panel.status("listening")
     finally:
         panel.stragglers |= under_way
     return noted
