@@ -14,9 +14,7 @@ from bessemer.cluster.errors import UsageError
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._prepare import Prepared, Request, assemble, choose_urgency, usable, user_criteria
-from bessemer.pipelines.consensus import ConsensusPlan, find
-from bessemer.pipelines.consensus._acts import Policy, RuleName
-from bessemer.pipelines.consensus._plan import Pace
+from bessemer.pipelines.consensus import ConsensusPlan, Pace, Policy, RuleName, find
 
 MAX_AGENTS = 100
 MAX_CONTEXT_BYTES = 400_000

@@ -223,7 +223,7 @@ def to_ask(history: History, rules: Rules, number: int) -> tuple[str, ...]:
 
 
 def still_needed(history: History, rules: Rules, number: int) -> int:
-    """Votes that the leader lacks for a decision that cannot be overtaken; asking fewer cannot decide the round."""
+    """How many more votes the leader needs at least for a decision; fewer turns cannot decide the round."""
     found = count(history, rules, number)
     if rules.policy == "massgen" or rules.rule in ("ranked", "unanimous"):
         return len(history.panel)
@@ -266,11 +266,14 @@ def _by_scores(history: History, found: Count, number: int) -> Decision | None:
 
 
 def _shared(history: History, act: Answered, number: int) -> bool:
-    """Whether another agent wrote the same: an answer that stood before the round, or one of the round itself."""
-    earlier = standing_answers(history, number - 1)
-    now = standing_answers(history, number)
-    others = [side[agent].answer for side in (earlier, now) for agent in side if agent != act.agent]
-    return act.answer in others
+    """Whether another agent wrote the same: an answer that stood before the round or, for one of the round, in it.
+
+    An older answer is not looked up in the round itself, because its author may still be heard in it.
+    """
+    sides = [standing_answers(history, number - 1)]
+    if act.round == number:
+        sides.append(standing_answers(history, number))
+    return act.answer in [side[agent].answer for side in sides for agent in side if agent != act.agent]
 
 
 def _wrote(history: History, agent: str, answer: str) -> bool:

@@ -75,7 +75,7 @@ def _setup(seed: int, size: int, rule: str, quorum: int | None) -> tuple[random.
 
 
 @given(games)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_the_winner_depends_on_no_order_of_arrival_and_no_name(game: tuple[int, int, str, int | None]) -> None:
     generator, rules = _setup(*game)
     history = _game(generator, game[1], rules)
@@ -93,7 +93,7 @@ def test_the_winner_depends_on_no_order_of_arrival_and_no_name(game: tuple[int, 
 
 
 @given(games)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_whoever_was_not_heard_could_not_have_changed_an_early_decision(game: tuple[int, int, str, int | None]) -> None:
     generator, rules = _setup(*game)
     history = _game(generator, game[1], rules)
@@ -113,7 +113,7 @@ def test_whoever_was_not_heard_could_not_have_changed_an_early_decision(game: tu
 
 @given(st.integers(0, 10**9), st.integers(2, 9))
 @settings(max_examples=100, deadline=None)
-def test_fewer_turns_than_are_still_needed_decide_nothing(seed: int, size: int) -> None:
+def test_fewer_votes_than_are_still_needed_decide_nothing(seed: int, size: int) -> None:
     generator, rules = _setup(seed, size, random.Random(seed).choice(("majority", "weighted")), None)
     history = _game(generator, size, rules)
     for number in range(1, max((act.round for act in history.acts), default=1) + 1):
