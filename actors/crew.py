@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+from bessemer.actors._backend_service import book_of
+from bessemer.actors._calls import request_bytes
 from bessemer.actors._hosts import backend_client, builder_ref, keeper_ref, lake_ref, prober_ref, reviewer_ref
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors.backends._media import attachment_tokens
+from bessemer.actors.backends.base import ModelRequest
 from bessemer.actors.builder_host import BuildJob
 from bessemer.actors.builders.base import BuildRequest, BuildResult
 from bessemer.actors.prober_host import HostProber
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewer_host import Reviewed, ReviewJob
+from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.prices import PriceBook
 from bessemer.cluster.records import ParticipationRecord
 from bessemer.cluster.run import Run, Step, Ticket
 
@@ -36,6 +44,15 @@ class Crew:
         self.reviewers = reviewer_ref(home)
         self.probers = prober_ref(home)
         self.backends = backend_client(home)
+
+    @functools.cached_property
+    def _prices(self) -> PriceBook:
+        return book_of(BackendSettings.model_validate(self.home.settings.get("backends", {})))
+
+    def worst_case(self, request: ModelRequest) -> int:
+        """What a call would reserve, in micro-dollars. Raises UnpricedModel."""
+        seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
+        return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
 
     def for_run(self, run: Run, people: People) -> RunCrew:
         return RunCrew(self, run, people)
@@ -95,6 +112,15 @@ class RunCrew:
         """What this run's calls under a step prefix cost so far. For people: it must steer nothing."""
         message = encode({"run": self._run.id, "prefix": prefix})
         return Spending.model_validate(await ask(self._crew.keeper, "spending", message, within=60))
+
+    async def left(self) -> int | None:
+        """Micro-dollars left under the tightest cap; None where there is none. To be observed where it steers."""
+        found = await ask(self._crew.keeper, "left", encode({"run": self._run.id}), within=60)
+        return None if found is None else int(found)
+
+    async def worst_cases(self, requests: Sequence[ModelRequest]) -> list[int]:
+        """What each call would reserve, in micro-dollars. Raises UnpricedModel."""
+        return await asyncio.to_thread(lambda: [self._crew.worst_case(request) for request in requests])
 
     async def _job(self, host: HostRef, method: str, ticket: Ticket, job: BaseModel, within: float) -> Any:
         try:

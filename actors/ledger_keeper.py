@@ -89,5 +89,14 @@ class LedgerKeeper:
         }
 
     @reply
+    async def left(self, payload: bytes) -> int | None:
+        """Micro-dollars left under the tightest cap of a run; None where it has none."""
+        row = await self._commit.call(self._ledger.run, decode(payload)["run"])
+        scopes = await self._commit.call(self._ledger.scopes)
+        return min(
+            (one.cap - one.used for one in scopes if one.scope in row.caps and one.cap is not None), default=None
+        )
+
+    @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         return {"hosts": [self._home.ledger_url], "uuid": self._ledger.ledger_uuid, "pid": os.getpid()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Protocol
 
@@ -24,10 +25,20 @@ async def call_repairing(caller: Caller, request: ModelRequest) -> Reply | CallF
 
 def repair_request(request: ModelRequest, problem: str) -> ModelRequest:
     """The same conversation, continued by what was wrong with its answer."""
+    return _continued(request, (), [problem])
+
+
+def problems_request(request: ModelRequest, reply: Reply | CallFailure, problems: Sequence[str]) -> ModelRequest:
+    """As `repair_request`, with the answer itself where there was one."""
+    said = reply.message if isinstance(reply, Reply) and reply.message.get("kind") == "response" else None
+    return _continued(request, () if said is None else (said,), problems)
+
+
+def _continued(request: ModelRequest, said: tuple[dict[str, Any], ...], problems: Sequence[str]) -> ModelRequest:
     words = resources.files("bessemer.configs").joinpath("prompts/repair.md").read_text(encoding="utf-8")
     asked = (_from_user(request.prompt),) if request.prompt else ()
-    turn = _from_user(words.strip().replace("{problems}", f"- {problem}"))
-    return request.model_copy(update={"prompt": "", "history": (*request.history, *asked, turn)})
+    turn = _from_user(words.strip().replace("{problems}", "\n".join(f"- {one}" for one in problems)))
+    return request.model_copy(update={"prompt": "", "history": (*request.history, *asked, *said, turn)})
 
 
 def _from_user(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bessemer.cluster.ledger.operations import LakeRecord
 
 SCHEMA_MAJOR = 1
 """Rises when a column changes its type or meaning; a lake of a newer major version is refused."""
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Rises when columns are added; written into every row."""
 
 Round = Annotated[int, "Round of the run, from 1; 0 where there is none."]
@@ -277,13 +277,18 @@ class VoteRecord(Record):
     table: ClassVar[str] = "votes"
     round: Round = 0
     voter: Annotated[str, "Who voted."] = ""
-    target: Annotated[str, "Answer voted for; empty for an abstention."] = ""
-    target_hash: Annotated[str, "Content hash of that answer."] = ""
+    target: Annotated[str, "Agents whose answer was voted for; empty without a vote."] = ""
+    target_hash: Annotated[str, "Content hash of the answer voted for, or given."] = ""
     stale: Annotated[bool, "Whether a newer answer had come by then."] = False
     reason: Annotated[str, "Why."] = ""
     failure: Annotated[str | None, "Kind of the failure that left no vote; null where there was none."] = None
     backend: Annotated[str | None, "Backend of the voter."] = None
     persona_content_hash: Annotated[str | None, "SHA-256 of the voter's persona file."] = None
+    kind: Annotated[str | None, "What the turn was: answer, vote, score, abstain, failed."] = None
+    won: Annotated[bool | None, "Whether `target_hash` was decided on; null where nothing was."] = None
+    position: Annotated[int | None, "Place of the target among the answers shown, from 1."] = None
+    shown: Annotated[int | None, "Answers that were shown."] = None
+    score: Annotated[int | None, "Of two agents: the score given to the other's answer, in hundredths."] = None
 
 
 class CaseRecord(Record):

@@ -38,6 +38,7 @@ from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
 from bessemer.interfaces._budget import caps_of, check_caps
+from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
 
@@ -85,7 +86,7 @@ class Prepared:
 
     spec: RunSpec
     home: Home
-    plan: RefinePlan | CheckPlan
+    plan: Plan
     notices: tuple[str, ...]
     budget: MicroDollars | None
 
@@ -120,7 +121,7 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
     notices: list[str] = []
     source, focus = find_source(request)
     build = choose_build_backend(request, settings, notices)
-    judge = choose_eval_backend(request, settings, build, notices)
+    judges = choose_eval_backends(request, settings, build, notices)
     able = capabilities(build, settings.backends)
     plan = RefinePlan(
         task=request.task,
@@ -131,7 +132,8 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         probe_timeout=settings.refine.probe_timeout,
         interpreter=find_python(request, source),
         build_backend=build,
-        eval_backend=judge,
+        eval_backend=judges[0] if judges else "",
+        more_judges=judges[1:],
         max_rounds=request.max_rounds or settings.refine.max_rounds,
         builders=request.builders or settings.refine.builders,
         candidates=request.candidates or settings.refine.candidates or default_candidates(able),
@@ -140,7 +142,7 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         confirm_each_round=request.confirm_each_round,
         works_off_findings=not able.tools,
         max_file_bytes=settings.refine.max_file_bytes,
-        urgency=choose_urgency(request, settings, (build, judge), notices),
+        urgency=choose_urgency(request, settings, (build, *judges), notices),
     )
     budget = request.cost_budget or settings.budget.run
     return assemble("refine", plan, settings, budget, notices, account=request.account)
@@ -150,7 +152,7 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
     """Resolve a one-shot evaluation; refuses what `prepare_refine` refuses."""
     notices: list[str] = []
     source, focus = find_source(request)
-    judge = choose_eval_backend(request, settings, "", notices)
+    judges = choose_eval_backends(request, settings, "", notices)
     plan = RefinePlan(
         task=request.task or "Judge this work against its criteria.",
         source=str(source),
@@ -159,11 +161,12 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
         probes=tuple(request.probes) or tuple(settings.refine.probes),
         probe_timeout=settings.refine.probe_timeout,
         interpreter=find_python(request, source),
-        eval_backend=judge,
+        eval_backend=judges[0] if judges else "",
+        more_judges=judges[1:],
         time_budget=request.time_budget or settings.refine.time_budget,
         max_rounds=1,
         max_file_bytes=settings.refine.max_file_bytes,
-        urgency=choose_urgency(request, settings, (judge,), notices),
+        urgency=choose_urgency(request, settings, judges, notices),
     )
     budget = request.cost_budget or settings.budget.run
     return assemble("evaluate", plan, settings, budget, notices, account=request.account)
@@ -180,7 +183,7 @@ def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: S
 
 def assemble(
     pipeline: str,
-    plan: RefinePlan | CheckPlan,
+    plan: Plan,
     settings: Settings,
     budget: MicroDollars | None,
     notices: Sequence[str],
@@ -248,27 +251,28 @@ def choose_build_backend(request: Request, settings: Settings, notices: list[str
     return usable(named, settings, notices)
 
 
-def choose_eval_backend(request: Request, settings: Settings, build: str, notices: list[str]) -> str:
-    """The model that judges: the flag's, the settings', the builder's where it may judge; empty for the probes."""
+def choose_eval_backends(request: Request, settings: Settings, build: str, notices: list[str]) -> tuple[str, ...]:
+    """The models that judge: the flag's, the settings', the builder's where it may judge; none leaves it to the probes.
+
+    Raises UsageError for one named twice, and for `probes` beside a model.
+    """
     named = list(request.eval_backends) or list(settings.eval.backends)
-    if len(named) > 1 and not request.eval_backends:
-        notices.append(f"judging with {named[0]}, the first of eval.backends: {len(named)} together are a consensus")
-        named = named[:1]
-    if len(named) > 1:
-        raise UsageError(
-            f"--eval-backends has {len(named)} backends ({' '.join(named)}); one evaluation backend is possible so far"
-        )
-    if named and named[0] == "probes":
-        return ""
-    chosen = usable(named[0], settings, notices) if named else build or _backend_of_the_only_key(settings)
+    if named == ["probes"]:
+        return ()
+    if "probes" in named:
+        raise UsageError("probes measure beside every model anyway; name models, or probes alone")
+    resolved = [usable(one, settings, notices) for one in named]
+    if twice := [one for one in resolved if resolved.count(one) > 1]:
+        raise UsageError(f"{twice[0]} is named {resolved.count(twice[0])} times; name each backend once")
+    alone = build or _backend_of_the_only_key(settings)
+    chosen = resolved or ([alone] if alone else [])
     if not chosen:
         notices.append("no model is named and no key is set: the verdict comes from the probes")
-        return ""
-    if capabilities(chosen, settings.backends).may_judge:
-        return chosen
+    able = tuple(one for one in chosen if capabilities(one, settings.backends).may_judge)
     if named:
-        notices.append(f"{chosen} cannot judge: the verdict comes from the probes")
-    return ""
+        rest = "its share is left out" if able else "the verdict comes from the probes"
+        notices += [f"{one} cannot judge: {rest}" for one in chosen if one not in able]
+    return able
 
 
 def choose_urgency(request: Request, settings: Settings, backends: Sequence[str], notices: list[str]) -> Urgency:

@@ -15,7 +15,17 @@ from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run, Urgency
 
 Ending = Literal[
-    "converged", "passed", "failed", "max_rounds", "plateau", "not_judged", "deadline", "budget", "cancelled"
+    "converged",
+    "passed",
+    "decided",
+    "forced",
+    "failed",
+    "max_rounds",
+    "plateau",
+    "not_judged",
+    "deadline",
+    "budget",
+    "cancelled",
 ]
 
 
@@ -30,6 +40,8 @@ class EndingFacts(NamedTuple):
 ENDINGS: dict[Ending, EndingFacts] = {
     "converged": EndingFacts(0, "done", "every must criterion is met"),
     "passed": EndingFacts(0, "done", "every must criterion is met"),
+    "decided": EndingFacts(0, "done", "the panel agreed"),
+    "forced": EndingFacts(0, "done", "out of rounds before the panel agreed; the declared rule chose"),
     "failed": EndingFacts(1, "done", "the work does not meet its criteria"),
     "max_rounds": EndingFacts(1, "done", "out of rounds before the work converged"),
     "plateau": EndingFacts(1, "done", "two rounds brought no material gain"),
@@ -47,6 +59,8 @@ class Plan(BaseModel):
 
     urgency: Urgency = "now"
     """`overnight` makes every call through its vendor's batch API: at the batch price, within about a day."""
+    time_budget: float | None = None
+    """Seconds of work, interruptions left out."""
 
     def models(self) -> tuple[str, ...]:
         """The backends the run may call, as `provider/model`."""

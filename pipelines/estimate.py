@@ -21,6 +21,7 @@ from bessemer.cluster.lake import Lake
 from bessemer.cluster.prices import BATCH, PriceBook
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
+from bessemer.pipelines.consensus import ConsensusPlan
 from bessemer.pipelines.refine import RefinePlan
 
 INLINE_BYTES = 120_000
@@ -147,6 +148,10 @@ def estimate(
 def _kinds(plan: Plan) -> list[_Kind]:
     if isinstance(plan, CheckPlan):
         return [_Kind("check", backend, 1, 1, len(plan.backends), plan.max_output_tokens) for backend in plan.backends]
+    if isinstance(plan, ConsensusPlan):
+        rounds = min(ROUNDS_EXPECTED, plan.max_rounds)
+        panel, most = len(plan.backends), plan.max_output_tokens
+        return [_Kind("consensus", one, rounds, plan.max_rounds, panel, most) for one in plan.backends]
     if not isinstance(plan, RefinePlan):
         raise TypeError(f"no estimate is known for a {type(plan).__name__}")
     rounds, most_rounds = min(ROUNDS_EXPECTED, plan.max_rounds), plan.max_rounds
@@ -160,7 +165,7 @@ def _kinds(plan: Plan) -> list[_Kind]:
         judging = 8192
         if plan.criteria is None:
             kinds.append(_Kind("criteria", plan.eval_backend, 1, 1, 1, judging))
-        kinds.append(_Kind("evaluate", plan.eval_backend, rounds, most_rounds, 1, judging))
+        kinds += [_Kind("evaluate", one, rounds, most_rounds, len(plan.judges), judging) for one in plan.judges]
         if plan.build_backend:
             kinds.append(_Kind("trace", plan.eval_backend, rounds, most_rounds, rounds, judging))
             guards = (most_rounds - 1) * GUARDS_A_ROUND

@@ -8,6 +8,7 @@ from typing import ClassVar
 from bessemer.actors.crew import RunCrew
 from bessemer.actors.judging.types import CriteriaSet, Verdict
 from bessemer.actors.probes.base import ProbeResult
+from bessemer.actors.reviewers import JudgePanel
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run
@@ -30,6 +31,8 @@ class EvaluateOutcome(Outcome):
     probes: tuple[ProbeResult, ...] = ()
     directory: str = ""
     """Absolute path of the run's files; the critique and the tasks are under `evaluations/round_001/`."""
+    panel: JudgePanel | None = None
+    """How far the judges agree, where there are several."""
     task: str = ""
     eval_backend: str = ""
 
@@ -74,7 +77,8 @@ async def _conclude(progress: Progress, ending: Ending, verdict: Verdict | None)
         directory=str(progress.run.directory),
         seconds=round(progress.run.worked(), 1),
         task=progress.plan.task,
-        eval_backend=progress.plan.eval_backend,
+        eval_backend=" ".join(progress.plan.judges),
+        panel=progress.panel,
     )
     text = json.dumps(outcome.model_dump(mode="json"), indent=2) + "\n"
     write_atomic(progress.run.directory / "outcome.json", text.encode())

@@ -1,5 +1,6 @@
 """Judging: criteria, verdicts, the regression guard and tasks, all computed by code."""
 
+from bessemer.actors.judging._agreement import Alpha, alpha_with_interval, krippendorff_alpha
 from bessemer.actors.judging._criteria import (
     bind_to_probes,
     choose_criteria,
@@ -51,6 +52,7 @@ from bessemer.actors.judging._verdict import (
 
 __all__ = [
     "CUTOFF",
+    "Alpha",
     "FieldError",
     "MaterialGate",
     "MixedRule",
@@ -59,6 +61,7 @@ __all__ = [
     "Side",
     "SubmissionFile",
     "all_tasks",
+    "alpha_with_interval",
     "bind_to_probes",
     "candidate_side",
     "check_next_tasks",
@@ -70,6 +73,7 @@ __all__ = [
     "goal_task",
     "guard_from_blind",
     "guard_from_probes",
+    "krippendorff_alpha",
     "load_file",
     "load_preset",
     "mark_contradiction",

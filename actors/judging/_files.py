@@ -109,6 +109,10 @@ class RunFiles:
         _write_json(folder / "verdict.json", verdict_json(verdict))
         return folder
 
+    def write_panel(self, number: int, panel: Mapping[str, Any]) -> Path:
+        """`panel.json`: what each of several judges scored, and how far they agree."""
+        return _write_json(self.evaluation(number) / "panel.json", {"schema_version": "1", **panel})
+
     def read_verdict(self, number: int) -> Verdict:
         """Also reads a `verdict.json` that only has `verdict` and `scores`. Raises UsageError if it is malformed."""
         return read_verdict(self.evaluation(number) / "verdict.json")

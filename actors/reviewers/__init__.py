@@ -4,8 +4,17 @@ from bessemer.actors.reviewers._compare import Comparison, compare, compare_by_p
 from bessemer.actors.reviewers._dispatch import Dispatch, finding_id, lake_rows, signature
 from bessemer.actors.reviewers._evaluate import Evaluation, evaluate, evaluate_by_probes, findings_of
 from bessemer.actors.reviewers._evidence import EvidenceIndex
-from bessemer.actors.reviewers._material import Subject
-from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes
+from bessemer.actors.reviewers._form import EvaluationForm
+from bessemer.actors.reviewers._material import (
+    Fence,
+    Subject,
+    headed,
+    read_tree,
+    show_criteria,
+    show_deliverable,
+)
+from bessemer.actors.reviewers._panel import JudgePanel, PanelEvaluation, agreeing, merge, order_swapped
+from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes, prompt
 from bessemer.actors.reviewers._review import Review, ReviewSettings, review
 from bessemer.actors.reviewers._trace import ProcessReport, analyze_by_counts, analyze_trace
 from bessemer.actors.reviewers._write_criteria import WrittenCriteria, write_criteria
@@ -15,13 +24,18 @@ __all__ = [
     "Comparison",
     "Dispatch",
     "Evaluation",
+    "EvaluationForm",
     "EvidenceIndex",
+    "Fence",
+    "JudgePanel",
+    "PanelEvaluation",
     "Persona",
     "ProcessReport",
     "Review",
     "ReviewSettings",
     "Subject",
     "WrittenCriteria",
+    "agreeing",
     "analyze_by_counts",
     "analyze_trace",
     "compare",
@@ -30,11 +44,18 @@ __all__ = [
     "evaluate_by_probes",
     "finding_id",
     "findings_of",
+    "headed",
     "lake_rows",
     "load_persona",
     "load_personas",
+    "merge",
+    "order_swapped",
     "persona_hashes",
+    "prompt",
+    "read_tree",
     "review",
+    "show_criteria",
+    "show_deliverable",
     "signature",
     "write_criteria",
 ]

@@ -70,12 +70,20 @@ async def evaluate(subject: Subject, persona: Persona, journal: Journal, setting
         EvaluationAnswer,
         journal,
         settings,
-        lambda answer: _problems(answer, subject, evidence, settings.backend),
+        lambda answer: problems_of(answer, subject, evidence, settings.backend),
     )
     if answered.answer is None:
         return _without_answer(subject, persona, settings.backend, answered)
-    answer = answered.answer
-    verdict = _verdict(answer, subject, evidence, settings.backend)
+    named = len(_findings(answered.answer.findings, evidence, subject))
+    dispatch = dispatched(persona, settings.backend, answered, named)
+    return conclude(answered.answer, subject, evidence, settings.backend, dispatch)
+
+
+def conclude(
+    answer: EvaluationAnswer, subject: Subject, evidence: EvidenceIndex, judge: str, dispatch: Dispatch
+) -> Evaluation:
+    """What follows from a judge's answer: verdict, critique and tasks."""
+    verdict = _verdict(answer, subject, evidence, judge)
     findings = _findings(answer.findings, evidence, subject)
     next_tasks = _next_tasks(answer, subject, verdict, findings)
     return Evaluation(
@@ -83,7 +91,7 @@ async def evaluate(subject: Subject, persona: Persona, journal: Journal, setting
         critique_md=critique_of_answer(answer, verdict, findings, next_tasks),
         next_tasks=next_tasks,
         findings=findings,
-        dispatch=dispatched(persona, settings.backend, answered, len(findings)),
+        dispatch=dispatch,
     )
 
 
@@ -126,7 +134,7 @@ def findings_of(probes: Sequence[ProbeResult], subject: Subject) -> tuple[Findin
     return tuple(found.values())
 
 
-def _problems(answer: EvaluationAnswer, subject: Subject, evidence: EvidenceIndex, backend: str) -> list[str]:
+def problems_of(answer: EvaluationAnswer, subject: Subject, evidence: EvidenceIndex, backend: str) -> list[str]:
     """What a second try should correct: scores first, then quotations, then tasks."""
     known = subject.criteria.by_id()
     counts = {key: sum(one.criterion == key for one in answer.scores) for key in known}
@@ -224,7 +232,7 @@ def _next_tasks(
     if answer.next_tasks is not None and not _task_problems(answer.next_tasks, subject):
         return _as_next_tasks(answer.next_tasks)
     by_code = tasks_from_findings(subject.probes, goal=subject.goal, criteria=subject.criteria)
-    fixes = [_task_of(finding) for finding in findings if finding.evidence_found is not False]
+    fixes = [task_of(finding) for finding in findings if finding.evidence_found is not False]
     if not fixes:
         return by_code
     return by_code.model_copy(
@@ -236,7 +244,8 @@ def _next_tasks(
     )
 
 
-def _task_of(finding: Finding) -> Task:
+def task_of(finding: Finding) -> Task:
+    """The task to repair one finding."""
     place = f" ({finding.file}:{finding.line})" if finding.file else ""
     return Task(
         id=f"fix-{finding.finding_id}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-SPREAD = frozenset({"--probe", "--eval-backends"})
+SPREAD = frozenset({"--probe", "--eval-backends", "--backends", "--artifacts"})
 """Flags whose values may stand side by side: `--probe "pytest -q" "ruff check"`."""
 
 

@@ -72,6 +72,13 @@ class State:
         self.round, self.step = f"round {event['number']} of {event['of']}", "building"
         self.lines.append(self.round)
 
+    def _on_consensus_round(self, event: Event) -> None:
+        self.round, self.step = f"round {event['number']} of {event['of']}", "asking"
+        self.lines.append(self.round)
+
+    def _on_agent(self, event: Event) -> None:
+        self.lines.append(f"  {event['act']:<8} {event['backend']}")
+
     def _on_task(self, event: Event) -> None:
         self.building[event["task"]] = event["text"]
 

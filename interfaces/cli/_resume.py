@@ -18,6 +18,7 @@ from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.workspace import Repository
+from bessemer.interfaces._pipelines import plan_of
 from bessemer.interfaces._prepare import Prepared, assemble, versions
 from bessemer.interfaces._session import driving
 from bessemer.pipelines.refine import RefinePlan
@@ -49,7 +50,7 @@ def prepare_resume(
         known = next(scope for scope in ledger.scopes() if scope.scope == f"run:{row.run}")
         ledger.apply([SetCap(scope=known.scope, cap=cap, version=known.version + 1)])
         caps[known.scope] = cap
-    plan = RefinePlan.model_validate(row.pins["plan"])
+    plan = plan_of(row.pipeline, row.pins["plan"])
     spec = RunSpec(run=row.run, pipeline=row.pipeline, pins=row.pins, caps=caps)
     cap_now = caps.get(f"run:{row.run}")
     return Prepared(
@@ -70,6 +71,8 @@ def _refuse_if_held(row: RunRow) -> None:
 
 def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:
     """A new run with the old one's plan, starting from what the old one had accepted last."""
+    if row.pipeline not in ("refine", "evaluate"):
+        raise UsageError(f"run {row.run} is a {row.pipeline}, which has no work to go on from; start it anew")
     directory = home.run_directory(row.run)
     try:
         pins: dict[str, Any] = json.loads((directory / "plan.json").read_text())

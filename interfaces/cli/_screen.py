@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.cluster.money import format_usd
+from bessemer.interfaces.cli._consensus_screen import consensus
 from bessemer.pipelines._base import Outcome
+from bessemer.pipelines.consensus import ConsensusOutcome
 from bessemer.pipelines.evaluate import EvaluateOutcome
 from bessemer.pipelines.refine import RefineOutcome
 
@@ -88,6 +90,8 @@ def last(outcome: Outcome) -> None:
         _refined(outcome)
     elif isinstance(outcome, EvaluateOutcome):
         _evaluated(outcome)
+    elif isinstance(outcome, ConsensusOutcome):
+        consensus(outcome)
 
 
 def checked(outcome: CheckOutcome) -> None:

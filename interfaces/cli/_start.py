@@ -19,13 +19,15 @@ from bessemer.cluster.money import MicroDollars, parse_usd
 from bessemer.cluster.settings import Settings, load_settings, parse_duration
 from bessemer.cluster.workspace import size_of_work
 from bessemer.interfaces._driver import Driver
+from bessemer.interfaces._pipelines import outcome_of
 from bessemer.interfaces._prepare import Prepared
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
 from bessemer.interfaces.cli._watch import follow
+from bessemer.pipelines._base import Plan
+from bessemer.pipelines.consensus import ConsensusPlan
 from bessemer.pipelines.estimate import Estimate, estimate
-from bessemer.pipelines.evaluate import EvaluateOutcome
 from bessemer.pipelines.refine import RefineOutcome, RefinePlan
 
 
@@ -68,15 +70,23 @@ def show_plan(prepared: Prepared, settings: Settings, as_json: bool) -> None:
 def estimate_of(prepared: Prepared, settings: Settings) -> Estimate:
     """What a prepared run may cost and take."""
     plan = prepared.plan
-    source = Path(plan.source, plan.focus) if isinstance(plan, RefinePlan) else None
     return estimate(
         plan,
         book_of(settings.backends),
         Lake(prepared.home.lake_url),
         priced_as=lambda backend: priced_as(backend, settings.backends),
-        deliverable_bytes=size_of_work(source) if source else 0,
+        deliverable_bytes=sum(size_of_work(source) for source in _read_by(plan)),
         cap=prepared.budget,
     )
+
+
+def _read_by(plan: Plan) -> list[Path]:
+    """The files and folders that a run's models are shown."""
+    if isinstance(plan, RefinePlan):
+        return [Path(plan.source, plan.focus)]
+    if isinstance(plan, ConsensusPlan):
+        return [Path(path) for path in (*plan.artifacts, plan.source) if path]
+    return []
 
 
 def start_detached(prepared: Prepared, settings: Settings, address: str) -> None:
@@ -123,8 +133,7 @@ def remember(prepared: Prepared) -> None:
 
 def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:
     """Show the last screen, write back what may be written back, and return the exit code."""
-    kind = RefineOutcome if prepared.spec.pipeline == "refine" else EvaluateOutcome
-    ended = kind.model_validate(outcome)
+    ended = outcome_of(prepared.spec.pipeline, outcome)
     if as_json:
         print(json.dumps({"event": "done", "exit_code": ended.exit_code, **outcome}), flush=True)
     else:

@@ -15,6 +15,7 @@ from bessemer.interfaces.cli._help import Entry, LazyGroup
 ENTRIES = {
     "refine": Entry("refine", "refine", "Refine work round by round until it converges."),
     "evaluate": Entry("refine", "evaluate", "Judge work once: verdict, critique and tasks."),
+    "consensus": Entry("consensus", "consensus", "Have several models answer, vote and decide."),
     "estimate": Entry(
         "refine", "estimate", "Say what a run may cost and take, before a cent is spent.", passes_on=True
     ),
@@ -29,7 +30,7 @@ ENTRIES = {
     "config": Entry("config", "app", "See, choose and check configurations."),
 }
 SECTIONS = (
-    ("Work", ("refine", "evaluate", "estimate")),
+    ("Work", ("refine", "evaluate", "consensus", "estimate")),
     ("Look", ("run", "lake", "budget", "backend")),
     ("Keep", ("init", "config", "cluster", "ledger", "doctor")),
 )

@@ -33,7 +33,7 @@ Probes = Annotated[
 ]
 EvalBackends = Annotated[
     list[str] | None,
-    typer.Option("--eval-backends", help="The model that judges, or `probes`.", rich_help_panel=PLACE),
+    typer.Option("--eval-backends", help="The models that judge, or `probes`.", rich_help_panel=PLACE),
 ]
 CostBudget = Annotated[
     str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars to spend.", rich_help_panel=LIMITS)
@@ -136,7 +136,7 @@ def refine(
     if detach and apply:
         raise UsageError("--apply needs somebody who waits for the end; leave out --detach, or export the result later")
     prepared = prepare_refine(request, settings)
-    _go(prepared, settings, config, address=address, detach=detach, dry_run=dry_run, apply=apply, as_json=as_json)
+    go(prepared, settings, config, address=address, detach=detach, dry_run=dry_run, apply=apply, as_json=as_json)
 
 
 def evaluate(
@@ -185,10 +185,10 @@ def evaluate(
     prepared = prepare_evaluate(request, settings)
     if not dry_run:
         agree(prepared, settings, config or [], said=bool(yes or config or eval_backends or settings.eval.backends))
-    _go(prepared, settings, config, address=address, dry_run=dry_run, as_json=as_json)
+    go(prepared, settings, config, address=address, dry_run=dry_run, as_json=as_json)
 
 
-def _go(
+def go(
     prepared: Prepared,
     settings: Settings,
     config: list[Path] | None,
@@ -230,6 +230,8 @@ def estimate(
     from bessemer.interfaces.cli import _frame
     from bessemer.interfaces.cli.main import command
 
-    if words[0] not in ("refine", "evaluate", "backend"):
-        raise UsageError(f"{words[0]!r} cannot be estimated; give refine, evaluate or backend check, and its flags")
+    if words[0] not in ("refine", "evaluate", "consensus", "backend"):
+        raise UsageError(
+            f"{words[0]!r} cannot be estimated; give refine, evaluate, consensus or backend check, and its flags"
+        )
     raise typer.Exit(_frame.run([*words, "--dry-run"], command()))

@@ -67,7 +67,7 @@ async def conclude(progress: Progress, ending: Ending) -> RefineOutcome:
         source=plan.source,
         task=plan.task,
         build_backend=plan.build_backend,
-        eval_backend=plan.eval_backend,
+        eval_backend=" ".join(plan.judges),
     )
     _write(run.directory / "outcome.json", outcome)
     return outcome

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any, Literal, TypeVar, cast
 
 from bessemer.actors.builders import tasks_from_probes
@@ -20,13 +21,21 @@ from bessemer.actors.judging import (
 from bessemer.actors.judging.types import CriteriaSet, GuardVerdict, Task
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewer_host import Reviewed, ReviewJob
-from bessemer.actors.reviewers import Evaluation, ProcessReport, Subject
+from bessemer.actors.reviewers import (
+    Evaluation,
+    PanelEvaluation,
+    ProcessReport,
+    Subject,
+    agreeing,
+    merge,
+    order_swapped,
+)
 from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.run import Step
 from bessemer.cluster.workspace import Repository
 from bessemer.pipelines.refine import _people as people
 from bessemer.pipelines.refine._plan import Answer, Submission, Work
-from bessemer.pipelines.refine._records import verdict_rows
+from bessemer.pipelines.refine._records import score_rows, verdict_row, verdict_rows
 from bessemer.pipelines.refine._state import Progress
 
 MAX_FINDING_TASKS = 24
@@ -67,18 +76,69 @@ async def evaluate(progress: Progress, submission: Submission, criteria: Criteri
     number = progress.number
 
     async def judge(step: Step) -> Evaluation:
-        changed = await Repository(progress.repository).changed(progress.taken_in.commit, submission.commit)
-        tree = str(progress.files.round(number) / "deliverables")
-        subject = await _subject(progress, tree, submission.probes, criteria, tuple(changed))
+        subject = await _submitted(progress, submission, criteria)
         reviewed = await _review(progress, step, "evaluate", subject=subject, attempts=progress.attempts)
         found = needed(reviewed.evaluation)
         step.record(*verdict_rows(step.ticket, number, criteria, found, submission.commit))
         return found
 
     progress.crew.people.tell("step", name="judging")
-    evaluation = await progress.run.step(f"round-{number}/evaluate", judge, result=Evaluation)
+    if progress.plan.more_judges:
+        evaluation = await evaluate_by_many(progress, submission, criteria)
+    else:
+        evaluation = await progress.run.step(f"round-{number}/evaluate", judge, result=Evaluation)
     progress.files.write_evaluation(number, evaluation.verdict, evaluation.critique_md, evaluation.next_tasks)
     return evaluation
+
+
+async def evaluate_by_many(progress: Progress, submission: Submission, criteria: CriteriaSet) -> Evaluation:
+    """Every judge scores every criterion by itself; code merges: harshest score, every finding once."""
+    number, judges = progress.number, progress.plan.judges
+    subject = await _submitted(progress, submission, criteria)
+
+    async def one(place: int, backend: str) -> Evaluation:
+        async def judge(step: Step) -> Evaluation:
+            mine = order_swapped(subject, place)
+            reviewed = await _review(progress, step, "evaluate", backend=backend, subject=mine)
+            found = needed(reviewed.evaluation)
+            step.record(*score_rows(step.ticket, number, criteria, found, submission.commit))
+            return found
+
+        return await progress.run.step(f"round-{number}/evaluate/judge-{place + 1}", judge, result=Evaluation)
+
+    async def together(step: Step) -> PanelEvaluation:
+        # The criteria in their own order, and the resampling of the interval away from the loop.
+        merged = await asyncio.to_thread(merge, subject, found, judges, progress.plan.build_backend)
+        agree = agreeing(merged.evaluation.verdict, merged.panel)
+        row = verdict_row(
+            step.ticket, number, criteria, merged.evaluation, submission.commit, judges=len(judges), agreeing=agree
+        )
+        step.record(row)
+        return merged
+
+    found = await _all_or_first_error(one(place, backend) for place, backend in enumerate(judges))
+    merged = await progress.run.step(f"round-{number}/evaluate", together, result=PanelEvaluation)
+    progress.panel = merged.panel
+    progress.files.write_panel(number, merged.panel.model_dump(mode="json"))
+    for biased in merged.panel.self_preference:
+        by = "" if biased.difference is None else f": its scores are {biased.difference:+.1f} from the others'"
+        progress.crew.people.tell("notice", text=f"{biased.judge} judges what it built itself{by}")
+    return merged.evaluation
+
+
+async def _all_or_first_error(work: Iterable[Awaitable[T]]) -> list[T]:
+    """All results, in order; or, once everything has ended, the first error."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for result in done:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in done if not isinstance(result, BaseException)]
+
+
+async def _submitted(progress: Progress, submission: Submission, criteria: CriteriaSet) -> Subject:
+    changed = await Repository(progress.repository).changed(progress.taken_in.commit, submission.commit)
+    tree = str(progress.files.round(progress.number) / "deliverables")
+    return await _subject(progress, tree, submission.probes, criteria, tuple(changed))
 
 
 async def trace(progress: Progress, answer: Answer) -> ProcessReport:
@@ -190,11 +250,11 @@ def needed(found: T | None) -> T:
     return found
 
 
-async def _review(progress: Progress, step: Step, kind: str, **material: Any) -> Reviewed:
+async def _review(progress: Progress, step: Step, kind: str, backend: str | None = None, **material: Any) -> Reviewed:
     job = ReviewJob(
         ticket=step.ticket,
         kind=cast(Kind, kind),
-        backend=progress.plan.eval_backend,
+        backend=progress.plan.eval_backend if backend is None else backend,
         round=progress.number,
         **material,
     )

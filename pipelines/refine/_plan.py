@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.judging.types import Ceiling, CriteriaSet, GuardVerdict
 from bessemer.actors.probes.base import DeliverableClass, ProbeResult
+from bessemer.actors.reviewers import JudgePanel
 from bessemer.cluster.records import RunRecord
 from bessemer.pipelines._base import Outcome, Plan
 
@@ -36,6 +37,9 @@ class RefinePlan(Plan):
     """Empty where nothing is built (`evaluate`)."""
     eval_backend: str = ""
     """Empty: the verdict comes from the probes."""
+    more_judges: tuple[str, ...] = ()
+    """Further backends that score every criterion beside `eval_backend`, which alone traces, guards and writes
+    criteria."""
     max_rounds: int = Field(default=3, ge=1)
     builders: int = Field(default=2, ge=1)
     candidates: int = Field(default=1, ge=1)
@@ -49,7 +53,13 @@ class RefinePlan(Plan):
     max_file_bytes: int = 50_000_000
 
     def models(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for name in (self.build_backend, self.eval_backend) if name))
+        named = (self.build_backend, *self.judges)
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Every backend that scores; empty where only probes judge."""
+        return (self.eval_backend, *self.more_judges) if self.eval_backend else ()
 
 
 class Work(_Frozen):
@@ -113,6 +123,8 @@ class RoundSummary(_Frozen):
     cost: int = 0
     in_doubt: int = 0
     ceiling: Ceiling = "ceiling_not_reached"
+    panel: JudgePanel | None = None
+    """How far the judges agree, where there are several."""
 
 
 class RefineOutcome(Outcome):

@@ -58,9 +58,17 @@ def verdict_rows(
     ticket: Ticket, number: int, criteria: CriteriaSet, evaluation: Evaluation, commit: str
 ) -> list[LakeRecord]:
     """The `verdicts` row of an evaluation and a `scores` row for every criterion it scored."""
+    scores = score_rows(ticket, number, criteria, evaluation, commit)
+    return [*scores, verdict_row(ticket, number, criteria, evaluation, commit, judges=1, agreeing=1)]
+
+
+def score_rows(
+    ticket: Ticket, number: int, criteria: CriteriaSet, evaluation: Evaluation, commit: str
+) -> list[LakeRecord]:
+    """A `scores` row for every criterion that one judge scored."""
     verdict, known = evaluation.verdict, criteria.by_id()
     dispatch, asked = evaluation.dispatch, criteria.content_hash
-    scores = [
+    return [
         ScoreRecord(
             run=ticket.run,
             path=ticket.path,
@@ -80,7 +88,21 @@ def verdict_rows(
         ).to_lake()
         for one in verdict.scores
     ]
-    conclusion = VerdictRecord(
+
+
+def verdict_row(
+    ticket: Ticket,
+    number: int,
+    criteria: CriteriaSet,
+    evaluation: Evaluation,
+    commit: str,
+    *,
+    judges: int,
+    agreeing: int,
+) -> LakeRecord:
+    """The `verdicts` row of an evaluation by `judges`, of whom `agreeing` came to it alone."""
+    verdict = evaluation.verdict
+    return VerdictRecord(
         run=ticket.run,
         path=ticket.path,
         round=number,
@@ -89,12 +111,11 @@ def verdict_rows(
         failed_criteria=list(verdict.failed_criteria),
         not_scored=[one.criterion for one in verdict.not_scored],
         explanation=verdict.explanation,
-        judges=1,
-        judges_agreeing=1,
-        criteria_hash=asked,
+        judges=judges,
+        judges_agreeing=agreeing,
+        criteria_hash=criteria.content_hash,
         commit=commit,
-    )
-    return [*scores, conclusion.to_lake()]
+    ).to_lake()
 
 
 def round_row(run: str, summary: RoundSummary, asked: str) -> LakeRecord:

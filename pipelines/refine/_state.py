@@ -8,7 +8,7 @@ from bessemer.actors.crew import RunCrew
 from bessemer.actors.judging import RunFiles, plateau
 from bessemer.actors.judging.types import CriteriaSet, Task
 from bessemer.actors.probes.base import ProbeResult
-from bessemer.actors.reviewers import Evaluation
+from bessemer.actors.reviewers import Evaluation, JudgePanel
 from bessemer.cluster.run import Run
 from bessemer.pipelines._base import Ending
 from bessemer.pipelines.refine._plan import Answer, RefinePlan, RoundSummary, Submission, Work
@@ -39,6 +39,8 @@ class Progress:
         self.explanation = ""
         self.learnings: tuple[str, ...] = ()
         self.round_began = 0.0
+        self.panel: JudgePanel | None = None
+        """Of the newest evaluation, where several judges made it."""
         self._scratch_count = 0
 
     @property
@@ -114,10 +116,11 @@ class Progress:
             ceiling=evaluation.next_tasks.approach_assessment.ceiling_status
             if evaluation.next_tasks
             else "ceiling_not_reached",
+            panel=self.panel,
         )
         self.rounds.append(summary)
         await self.run.record(f"round-{self.number}", round_row(self.run.id, summary, self.agreed.content_hash))
-        self.crew.people.tell("verdict", **summary.model_dump(mode="json", exclude={"probes"}))
+        self.crew.people.tell("verdict", **summary.model_dump(mode="json", exclude={"probes", "panel"}))
 
     def ending(self, evaluation: Evaluation) -> Ending | None:
         """Whether this round's verdict, or the lack of gain since the last ones, ends the run."""

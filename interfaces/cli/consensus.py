@@ -1,0 +1,125 @@
+"""`bessemer consensus`: several models answer, vote on what the others answered, and code decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bessemer.interfaces.cli.refine import (
+    LIMITS,
+    PLACE,
+    Account,
+    Address,
+    Config,
+    CostBudget,
+    Criteria,
+    CriteriaFile,
+    CriteriaPreset,
+    DryRun,
+    Json,
+    NoSandbox,
+    Overnight,
+    Record,
+    TimeBudget,
+)
+
+SHOWN = "What agents are shown"
+DECIDING = "Deciding"
+
+Backends = Annotated[
+    list[str] | None, typer.Option("--backends", help="The agents, one for each backend.", rich_help_panel=DECIDING)
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the models and the cost without being asked.")]
+
+
+def consensus(
+    task: Annotated[str, typer.Argument(help="What is wanted.")] = "",
+    backends: Backends = None,
+    mode: Annotated[
+        str, typer.Option("--mode", help="general, evaluate, plan or spec.", rich_help_panel=DECIDING)
+    ] = "general",
+    rule: Annotated[
+        str, typer.Option("--rule", help="majority, weighted, ranked or unanimous.", rich_help_panel=DECIDING)
+    ] = "majority",
+    quorum: Annotated[
+        int | None,
+        typer.Option("--quorum", min=1, help="Fewest votes (more than half).", rich_help_panel=DECIDING),
+    ] = None,
+    policy: Annotated[str, typer.Option("--policy", help="default or massgen.", rich_help_panel=DECIDING)] = "default",
+    pace: Annotated[
+        str, typer.Option("--pace", help="fast, or thrifty: ask few at once.", rich_help_panel=DECIDING)
+    ] = "fast",
+    max_rounds: Annotated[
+        int, typer.Option("--max-rounds", min=1, max=3, help="Most rounds.", rich_help_panel=LIMITS)
+    ] = 3,
+    context: Annotated[
+        Path | None, typer.Option("--context", metavar="FILE", help="Text for every agent.", rich_help_panel=SHOWN)
+    ] = None,
+    artifacts: Annotated[
+        list[Path] | None, typer.Option("--artifacts", help="Files and folders; several.", rich_help_panel=SHOWN)
+    ] = None,
+    focus: Annotated[str, typer.Option("--focus", help="What to look at above all.", rich_help_panel=SHOWN)] = "",
+    prompt_file: Annotated[
+        Path | None, typer.Option("--prompt-file", metavar="FILE", help="The task.", rich_help_panel=SHOWN)
+    ] = None,
+    no_cwd_context: Annotated[
+        bool, typer.Option("--no-cwd-context", help="Do not show this folder.", rich_help_panel=SHOWN)
+    ] = False,
+    criteria: Criteria = None,
+    criteria_file: CriteriaFile = None,
+    criteria_preset: CriteriaPreset = None,
+    cost_budget: CostBudget = None,
+    budget_account: Account = None,
+    time_budget: TimeBudget = None,
+    overnight: Overnight = False,
+    work_dir: Annotated[
+        Path | None, typer.Option("--work-dir", metavar="DIR", help="Where files go.", rich_help_panel=PLACE)
+    ] = None,
+    output_file: Annotated[
+        Path | None, typer.Option("--output-file", metavar="FILE", help="Copy of the result.", rich_help_panel=PLACE)
+    ] = None,
+    config: Config = None,
+    address: Address = "",
+    no_sandbox: NoSandbox = False,
+    record: Record = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Have several models answer, vote on what the others answered, and decide by a stated rule."""
+    from bessemer.interfaces._prepare_consensus import PanelRequest, prepare_consensus
+    from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._consent import agree
+    from bessemer.interfaces.cli.refine import go
+
+    settings = _start.settings_for(config, no_sandbox, record)
+    request = PanelRequest(
+        task=task,
+        prompt_file=prompt_file,
+        mode=mode,
+        backends=backends or (),
+        criteria=criteria,
+        criteria_file=criteria_file,
+        criteria_preset=criteria_preset,
+        context=context,
+        artifacts=artifacts or (),
+        cwd_context=not no_cwd_context,
+        focus=focus,
+        rule=rule,
+        quorum=quorum,
+        policy=policy,
+        pace=pace,
+        max_rounds=max_rounds,
+        cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        account=budget_account,
+        time_budget=_start.seconds(time_budget, "--time-budget"),
+        overnight=overnight,
+        work_dir=work_dir,
+        output_file=output_file,
+    )
+    prepared = prepare_consensus(request, settings)
+    if not dry_run:
+        agree(prepared, settings, config or [], said=bool(yes or config or backends or settings.eval.backends))
+    go(prepared, settings, config, address=address, dry_run=dry_run, as_json=as_json)

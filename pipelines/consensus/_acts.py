@@ -1,0 +1,155 @@
+"""What agents do in a consensus, as values: answers by content hash, votes bound to what was shown, and silence.
+
+Nothing here reads or waits. Names of agents only tell them apart; no rule orders by them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RuleName = Literal["majority", "weighted", "ranked", "unanimous"]
+Policy = Literal["default", "massgen"]
+EQUAL_WEIGHT = 1000
+"""Weight of an agent whose agreement with outcomes was never measured."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Act(_Frozen):
+    agent: str
+    round: int = Field(ge=1)
+    """The round in which the agent was asked, from 1."""
+
+
+class Answered(_Act):
+    """A new answer; it takes the place of the agent's older one from the next round on."""
+
+    kind: Literal["answer"] = "answer"
+    answer: str = Field(min_length=1)
+    """Content hash."""
+    order: int = 0
+    """Number of the submission; read by the `massgen` policy only."""
+
+
+class Voted(_Act):
+    """A vote for content, among the contents that were shown."""
+
+    kind: Literal["vote"] = "vote"
+    shown: tuple[str, ...]
+    """Content hashes of every answer that was shown, the voter's own not among them."""
+    target: str
+    ranking: tuple[str, ...] = ()
+    """Hashes, the best first; empty ranks the target alone."""
+    ratings: dict[str, int] = Field(default_factory=dict)
+    """Checklist score by hash, in hundredths of a point."""
+
+
+class Scored(_Act):
+    """One of two agents has scored the other's answer, without knowing whose it is."""
+
+    kind: Literal["score"] = "score"
+    ratings: dict[str, int]
+    """Checklist score by hash, in hundredths of a point: the mean of both orders of showing."""
+
+
+class Abstained(_Act):
+    """The agent was asked and chose nothing."""
+
+    kind: Literal["abstain"] = "abstain"
+    reason: str = ""
+
+
+class Failed(_Act):
+    """No usable reply: an error, a time-out, a refusal, a broken answer."""
+
+    kind: Literal["failed"] = "failed"
+    failure: str
+    final: bool = False
+    """Whether asking again is useless: a wrong key, an unknown model."""
+
+
+class Dropped(_Act):
+    """The panel was shrunk for money before this round. Without a counted vote the agent leaves the electorate."""
+
+    kind: Literal["dropped"] = "dropped"
+
+
+Act = Annotated[Answered | Voted | Scored | Abstained | Failed | Dropped, Field(discriminator="kind")]
+
+
+class Rules(_Frozen):
+    """How a panel decides."""
+
+    rule: RuleName = "majority"
+    quorum: int | None = Field(default=None, ge=1)
+    """Fewest counted votes for a decision; None is more than half of the panel."""
+    max_rounds: int = Field(default=3, ge=1, le=3)
+    policy: Policy = "default"
+    """`massgen`: most valid votes, else the first submitted; its outcome may depend on the order of submission."""
+    weights: dict[str, int] = Field(default_factory=dict)
+    """By agent, for `weighted`; 1000 where an agent is not named."""
+
+    def quorum_of(self, panel: int) -> int:
+        return self.quorum if self.quorum is not None else panel // 2 + 1
+
+    def weight_of(self, agent: str) -> int:
+        return self.weights.get(agent, EQUAL_WEIGHT) if self.rule == "weighted" else 1
+
+
+class History(_Frozen):
+    """Everything that happened so far. The order of `acts` means nothing."""
+
+    panel: tuple[str, ...] = Field(min_length=1)
+    acts: tuple[Act, ...] = ()
+
+    @model_validator(mode="after")
+    def _knows_its_agents(self) -> History:
+        if len(set(self.panel)) != len(self.panel):
+            raise ValueError("names an agent twice; name each once")
+        if strangers := {act.agent for act in self.acts} - set(self.panel):
+            raise ValueError(f"has acts of {sorted(strangers)[0]!r}, who is not on the panel")
+        return self
+
+    def adding(self, *acts: Act) -> History:
+        return self.model_copy(update={"acts": (*self.acts, *acts)})
+
+    def upto(self, number: int) -> History:
+        """What was known after round `number`."""
+        return self.model_copy(update={"acts": tuple(act for act in self.acts if act.round <= number)})
+
+
+def act_of(history: History, agent: str, number: int) -> Act | None:
+    """What an agent did in a round; None where it did nothing. Two different acts in one round are a failure."""
+    dropped = Dropped(agent=agent, round=number)
+    found = [act for act in history.acts if act.agent == agent and act.round == number and act != dropped]
+    if not found:
+        return None
+    if any(act != found[0] for act in found):
+        return Failed(agent=agent, round=number, failure="several_acts")
+    return found[0]
+
+
+def latest(history: History, agent: str, upto: int) -> Act | None:
+    """The agent's newest act in rounds 1 to `upto`."""
+    acts = (act_of(history, agent, number) for number in range(upto, 0, -1))
+    return next((act for act in acts if act is not None), None)
+
+
+def standing_answers(history: History, upto: int) -> dict[str, Answered]:
+    """The current answer of every agent that has one, after round `upto`."""
+    found = {}
+    for agent in history.panel:
+        acts = (act_of(history, agent, number) for number in range(upto, 0, -1))
+        answer = next((act for act in acts if isinstance(act, Answered)), None)
+        if answer is not None:
+            found[agent] = answer
+    return found
+
+
+def dropped_agents(history: History, upto: int) -> set[str]:
+    """Agents that the panel was shrunk by, up to a round."""
+    return {act.agent for act in history.acts if isinstance(act, Dropped) and act.round <= upto}

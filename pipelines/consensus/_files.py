@@ -1,0 +1,80 @@
+"""The work directory: what was asked, how it stands, and what came of it. Each file is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from bessemer.cluster.files import write_atomic
+from bessemer.pipelines.consensus._ask import Wording
+from bessemer.pipelines.consensus._count import Decision
+from bessemer.pipelines.consensus._modes import Mode
+from bessemer.pipelines.consensus._plan import ConsensusOutcome, ConsensusPlan, Heard
+
+
+class WorkFiles:
+    """Writes one consensus's work directory. Every method raises StateUnwritable."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def begin(self, plan: ConsensusPlan) -> None:
+        """`context.md` and `criteria.json`."""
+        head = [f"# Task\n\n{plan.task}", f"# Mode\n\n{plan.mode}"]
+        head += [f"# Focus\n\n{plan.focus}"] if plan.focus else []
+        head += ["# Artifacts\n\n" + "\n".join(f"- {path}" for path in plan.artifacts)] if plan.artifacts else []
+        head += [f"# Context\n\n{plan.context}"] if plan.context else []
+        write_atomic(self.directory / "context.md", ("\n\n".join(head) + "\n").encode())
+        criteria = plan.criteria.model_dump(mode="json") if plan.criteria else {"criteria": []}
+        self._json("criteria.json", {"schema_version": "1", **criteria})
+
+    def write_prompt(self, wording: Wording, mode: Mode) -> None:
+        """`prompt.md`: what every agent reads, before the answers of others."""
+        parts = [wording.instructions, mode.instructions, wording.prefix]
+        write_atomic(self.directory / "prompt.md", ("\n\n---\n\n".join(parts) + "\n").encode())
+
+    def write_status(
+        self, phase: str, number: int, plan: ConsensusPlan, heard: list[Heard], decision: Decision | None
+    ) -> None:
+        """`status.json`, over and over while the run goes on."""
+        agents: dict[str, Any] = {
+            f"agent-{n}": {"backend": backend, "status": "waiting", "round": 0, "answers": 0}
+            for n, backend in enumerate(plan.backends, start=1)
+        }
+        for one in sorted(heard, key=lambda one: one.act.round):
+            mine = agents[one.act.agent]
+            mine["status"], mine["round"] = one.act.kind, one.act.round
+            mine["answers"] += one.act.kind == "answer"
+            mine["input_tokens"] = mine.get("input_tokens", 0) + one.input_tokens
+            mine["output_tokens"] = mine.get("output_tokens", 0) + one.output_tokens
+        status = {
+            "schema_version": "1",
+            "phase": phase,
+            "is_complete": phase == "ended",
+            "round": number,
+            "max_rounds": plan.max_rounds,
+            "updated_at": round(time.time(), 3),
+            "agents": agents,
+            "decision": None if decision is None else decision.model_dump(mode="json"),
+        }
+        self._json("status.json", status)
+
+    def write_summary(self, outcome: ConsensusOutcome, plan: ConsensusPlan) -> None:
+        """`run_summary.json`."""
+        summary = {
+            "schema_version": "1",
+            "run": outcome.run,
+            "exit_code": outcome.exit_code,
+            "ending": outcome.ending,
+            "duration_seconds": outcome.seconds,
+            "cost_micro_usd": outcome.cost,
+            "in_doubt_micro_usd": outcome.in_doubt,
+            "config": plan.model_dump(mode="json", exclude={"context"}),
+            "outcome": outcome.model_dump(mode="json", exclude={"answer"}),
+        }
+        self._json("run_summary.json", summary)
+
+    def _json(self, name: str, value: Any) -> None:
+        write_atomic(self.directory / name, (json.dumps(value, indent=2) + "\n").encode())

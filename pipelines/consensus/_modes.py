@@ -1,0 +1,200 @@
+"""Modes: what agents must produce, how code checks it, and which files it becomes.
+
+A mode joins with `register("plan", make)`; `find` imports the modules of `LATER` when one of their modes is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol
+
+from bessemer.actors.judging import tasks_json, verdict_json
+from bessemer.actors.judging.types import CriteriaSet
+from bessemer.actors.reviewers import EvaluationForm, Subject, load_persona
+from bessemer.cluster.errors import UsageError
+from bessemer.cluster.files import write_atomic
+
+LATER = {"plan": "bessemer.pipelines.planning", "spec": "bessemer.pipelines.planning"}
+"""Modes that register themselves when their module is imported."""
+MAX_FILES, MAX_TEXT_BYTES = 50, 400_000
+
+
+class Setting(NamedTuple):
+    """What a mode may need to know of the consensus it serves."""
+
+    task: str
+    criteria: CriteriaSet | None
+    material: str
+    """Absolute path of the folder with what agents were shown."""
+
+
+class Mode(Protocol):
+    """One kind of answer."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def instructions(self) -> str:
+        """What an answer has to be, for the agents."""
+        ...
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """JSON schema of an answer."""
+        ...
+
+    def check(self, answer: Any) -> list[str]:
+        """What is wrong with an answer, each `field: what`; shown to the agent for one repair."""
+        ...
+
+    def write(self, workdir: Path, answer: Any) -> list[Path]:
+        """Write the decided answer's files, `result.md` among them; returns them. Raises StateUnwritable."""
+        ...
+
+
+MakeMode = Callable[[Setting], Mode]
+_MODES: dict[str, MakeMode] = {}
+
+
+def register(name: str, make: MakeMode) -> None:
+    """Make a mode known under its name."""
+    _MODES[name] = make
+
+
+def find(name: str) -> MakeMode:
+    """The mode of a name. Raises UsageError naming those there are."""
+    if name not in _MODES and name in LATER and importlib.util.find_spec(LATER[name]) is not None:
+        importlib.import_module(LATER[name])
+    if name not in _MODES:
+        raise UsageError(f"there is no mode {name!r}; the modes are {', '.join(mode_names())}")
+    return _MODES[name]
+
+
+def mode_names() -> tuple[str, ...]:
+    """Names of the modes there are."""
+    later = {name for name, module in LATER.items() if importlib.util.find_spec(module) is not None}
+    return tuple(sorted(_MODES.keys() | later))
+
+
+def tidy(value: Any) -> Any:
+    """An answer in one form, so that equal answers have equal hashes: NFC, plain line ends, no space around texts."""
+    if isinstance(value, str):
+        plain = unicodedata.normalize("NFC", value).replace("\r\n", "\n").replace("\r", "\n")
+        return "\n".join(line.rstrip() for line in plain.split("\n")).strip()
+    if isinstance(value, list):
+        return [tidy(one) for one in value]
+    if isinstance(value, dict):
+        return {key: tidy(one) for key, one in value.items()}
+    return value
+
+
+class General:
+    """A text and, where the task asks for files, the files."""
+
+    name = "general"
+    instructions = (
+        "An answer is a `text` that stands on its own and, where the task asks for files, `files` with relative paths "
+        "and whole contents; else `files` is empty. If the task has a short answer, `text` is that answer alone."
+    )
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        file = {
+            "type": "object",
+            "properties": {"path": {"type": "string"}, "content": {"type": "string"}},
+            "required": ["path", "content"],
+            "additionalProperties": False,
+        }
+        return {
+            "type": "object",
+            "properties": {"text": {"type": "string"}, "files": {"type": "array", "items": file}},
+            "required": ["text", "files"],
+            "additionalProperties": False,
+        }
+
+    def check(self, answer: Any) -> list[str]:
+        files = answer["files"]
+        problems = [] if answer["text"].strip() else ["text: is empty"]
+        if len(files) > MAX_FILES:
+            problems.append(f"files: are {len(files)}; give at most {MAX_FILES}")
+        if sum(len(one["content"].encode()) for one in files) + len(answer["text"].encode()) > MAX_TEXT_BYTES:
+            problems.append(f"answer: is larger than {MAX_TEXT_BYTES} bytes; shorten it")
+        names = [one["path"] for one in files]
+        problems += [f"files[{n}].path: {name!r} {why}" for n, name in enumerate(names) if (why := _unsafe(name))]
+        doubled = dict.fromkeys(name for name in names if names.count(name) > 1)
+        return problems + [f"files: {name!r} is given twice" for name in doubled]
+
+    def write(self, workdir: Path, answer: Any) -> list[Path]:
+        written = [workdir / "result.md"]
+        write_atomic(written[0], answer["text"].encode() + b"\n")
+        for one in answer["files"]:
+            path = workdir / "workspace" / one["path"]
+            write_atomic(path, one["content"].encode() + b"\n")
+            written.append(path)
+        return written
+
+
+def _unsafe(name: str) -> str:
+    path = PurePosixPath(name)
+    if not name.strip() or "\\" in name or "\0" in name or len(name) > 200:
+        return "is no usable path; give a short relative path"
+    if path.is_absolute() or ".." in path.parts or path.parts[0] in (".git", ".bessemer"):
+        return "leaves the workspace; give a relative path inside it"
+    return ""
+
+
+class Evaluate:
+    """An evaluation of the artifacts by the criteria: what becomes of it is computed, as everywhere, by code."""
+
+    name = "evaluate"
+
+    def __init__(self, setting: Setting) -> None:
+        if setting.criteria is None:
+            raise UsageError("the mode evaluate needs criteria; give --criteria, --criteria-file or --criteria-preset")
+        # The token delimits nothing here: the pipeline has delimited the material already.
+        subject = Subject(goal=setting.task, tree=setting.material, criteria=setting.criteria, token="form")  # noqa: S106  (a delimiter)
+        self._form = EvaluationForm(subject)
+        ids = ", ".join(one.id for one in setting.criteria.criteria)
+        self._ask = f"An answer is one evaluation. Score every criterion, each once: {ids}; whole numbers from 1 to 10."
+
+    @property
+    def instructions(self) -> str:
+        return f"{self._ask}\n\n{load_persona('round-evaluator').body}"
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        return self._form.schema()
+
+    def check(self, answer: Any) -> list[str]:
+        return self._form.problems(answer)
+
+    def write(self, workdir: Path, answer: Any) -> list[Path]:
+        found = self._form.evaluation(answer, "consensus")
+        verdict = found.verdict
+        scores = [f"- {one.criterion}: {one.score} of 10. {one.reason}" for one in verdict.scores]
+        summary = [f"# {verdict.verdict}", verdict.explanation, "\n".join(scores), found.critique_md]
+        texts = {
+            "critique_packet.md": found.critique_md,
+            **({"next_tasks.json": _as_json(tasks_json(found.next_tasks))} if found.next_tasks else {}),
+            "verdict.json": _as_json(verdict_json(verdict)),
+            "result.md": "\n\n".join(summary),
+        }
+        for name, text in texts.items():
+            write_atomic(workdir / name, text.rstrip("\n").encode() + b"\n")
+        return [workdir / name for name in texts]
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2)
+
+
+register("general", General)
+register("evaluate", Evaluate)

@@ -1,0 +1,101 @@
+"""What a consensus knows while it runs. Everything here is rebuilt by replay."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from pathlib import Path
+from typing import Any
+
+from bessemer.actors.crew import RunCrew
+from bessemer.cluster.canonical import canonical_json
+from bessemer.cluster.run import Run
+from bessemer.pipelines._base import Ending
+from bessemer.pipelines.consensus._acts import EQUAL_WEIGHT, Answered, History, Rules
+from bessemer.pipelines.consensus._ask import Wording
+from bessemer.pipelines.consensus._count import Decision
+from bessemer.pipelines.consensus._files import WorkFiles
+from bessemer.pipelines.consensus._material import take_material, wording
+from bessemer.pipelines.consensus._modes import Mode, Setting, find
+from bessemer.pipelines.consensus._money import UNMEASURED, measured_values
+from bessemer.pipelines.consensus._plan import ConsensusPlan, Heard, Saved
+
+
+class Panel:
+    """The run, its plan, its agents, and everything they have said so far."""
+
+    def __init__(self, run: Run, crew: RunCrew, plan: ConsensusPlan) -> None:
+        self.run, self.crew, self.plan = run, crew, plan
+        self.files = WorkFiles(Path(plan.work_dir) if plan.work_dir else run.directory)
+        self.backends = {f"agent-{n}": backend for n, backend in enumerate(plan.backends, start=1)}
+        self.history = History(panel=tuple(self.backends))
+        self.rules = Rules(rule=plan.rule, quorum=plan.quorum, max_rounds=plan.max_rounds, policy=plan.policy)
+        self.heard: list[Heard] = []
+        self.answers: dict[str, Any] = {}
+        """Content by hash."""
+        self.values: dict[str, float] = {}
+        """Measured agreement by backend."""
+        self.seed = 0
+        self.number = 0
+        self.decision: Decision | None = None
+        self.stopped_by: Ending = "cancelled"
+        self.explanation = ""
+        self.saved = Saved()
+        self.last_worst: dict[str, int] = {}
+        """Micro-dollars the newest call of each agent could cost at most."""
+        self.stragglers: set[asyncio.Task[Any]] = set()
+        """Calls that were sent and are not waited for any more."""
+        self._mode: Mode | None = None
+        self._wording: Wording | None = None
+
+    async def set_up(self) -> None:
+        """Take in what agents are shown, and draw and read what the run rests on."""
+        self.files.begin(self.plan)
+        material = await take_material(self.run, self.plan)
+        self._mode = find(self.plan.mode)(Setting(self.plan.task, self.plan.criteria, material))
+        self._wording = await wording(self.run, self.crew, self.plan, material)
+        self.files.write_prompt(self.wording, self.mode)
+        self.seed = int(await self.run.observe("seed", lambda: secrets.randbits(48)))
+        self.values = await self.run.observe("values", lambda: measured_values(self.crew.home.lake_url))
+        weights = {a: round(2 * EQUAL_WEIGHT * self.value(b)) for a, b in self.backends.items()}
+        self.rules = self.rules.model_copy(update={"weights": weights})
+
+    @property
+    def mode(self) -> Mode:
+        assert self._mode is not None
+        return self._mode
+
+    @property
+    def wording(self) -> Wording:
+        assert self._wording is not None
+        return self._wording
+
+    def value(self, backend: str) -> float:
+        return self.values.get(backend, UNMEASURED)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Answers as others read them, by hash."""
+        return {key: one if isinstance(one, str) else canonical_json(one).decode() for key, one in self.answers.items()}
+
+    def order(self, agents: tuple[str, ...]) -> list[str]:
+        """Agents in an order that the seed draws: who comes first is not who was named first."""
+        mixed = sorted(agents)
+        random.Random(f"{self.seed}/{self.number}/order").shuffle(mixed)  # noqa: S311  (an order, not a secret)
+        return mixed
+
+    def take(self, heard: Heard) -> None:
+        """Add one agent's turn."""
+        self.heard.append(heard)
+        self.history = self.history.adding(heard.act)
+        if isinstance(heard.act, Answered):
+            self.answers[heard.act.answer] = heard.answer
+        self.crew.people.tell(
+            "agent", agent=heard.act.agent, backend=heard.backend, act=heard.act.kind, round=heard.act.round
+        )
+
+    async def status(self, phase: str) -> None:
+        """Keep `status.json` current; in a thread, because it is made durable each time."""
+        known = list(self.heard)
+        await asyncio.to_thread(self.files.write_status, phase, self.number, self.plan, known, self.decision)
