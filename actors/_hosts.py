@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bessemer.actors._wire import HostRef, find_or_make
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
-from bessemer.cluster.ledger import LedgerClient
+from bessemer.cluster.ledger import LedgerClient, Watcher
 
 if TYPE_CHECKING:
     from bessemer.actors._backend_client import BackendClient
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+
+FILE_PATIENCE_SECONDS = 60.0
+"""How long a ledger in a file is waited for: its keeper may be starting again."""
 
 
 def node_name() -> str:
@@ -32,7 +35,15 @@ def _payload(home: Home) -> bytes:
 def keeper_ref(home: Home) -> HostRef:
     from bessemer.actors.ledger_keeper import LedgerKeeper
 
-    return HostRef("ledger", find_or_make(LedgerKeeper, "ledger", home.ledger_namespace, _payload(home)))
+    find = find_or_make(LedgerKeeper, "ledger", home.ledger_namespace, _payload(home))
+    return HostRef("ledger", find, patience=ledger_patience(home))
+
+
+def ledger_patience(home: Home) -> float:
+    """Seconds that work waits for the ledger: a file is there or it is not, a server comes back."""
+    if home.ledger_url.startswith("sqlite"):
+        return FILE_PATIENCE_SECONDS
+    return float(home.settings.get("ledger", {}).get("patience", FILE_PATIENCE_SECONDS))
 
 
 def lake_ref(home: Home) -> HostRef:
@@ -113,7 +124,7 @@ def host_limits(home: Home, host: str) -> LimitsLike:
     return HostLimits(limits_of(settings), shared)
 
 
-def ledger_client(home: Home) -> LedgerClient:
+def ledger_client(home: Home, watcher: Watcher | None = None) -> LedgerClient:
     """The ledger as a host sees it: through the keeper, which is made if there is none."""
     keeper = keeper_ref(home)
 
@@ -130,7 +141,7 @@ def ledger_client(home: Home) -> LedgerClient:
             raise error_named(name, message)
         return answer
 
-    return LedgerClient(send)
+    return LedgerClient(send, patience=ledger_patience(home), watcher=watcher)
 
 
 def trace_as(home: Home, host: str) -> None:

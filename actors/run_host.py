@@ -76,7 +76,7 @@ class RunHost:
         trace_as(self._home, "run")
         context = ray.get_runtime_context()
         self._owner = this_process(f"run/{context.get_actor_id()}")
-        self._ledger = ledger_client(self._home)
+        self._ledger = ledger_client(self._home, self)
         self._crew = Crew(self._home)
         self._held: dict[str, _Held] = {}
         self._recovered: asyncio.Task[None] | None = None
@@ -84,6 +84,19 @@ class RunHost:
         if self._restarted:
             # Nobody may be watching a detached run, so the restarted host wakes itself.
             run_ref(self._home)._find().describe.remote(b"{}")
+
+    def away(self, why: str) -> None:
+        """Tell whoever watches that work waits for the ledger."""
+        self._tell_all(f"waiting: {why}")
+
+    def back(self, seconds: float) -> None:
+        """Tell whoever watches that work goes on."""
+        self._tell_all(f"the ledger answers again after {seconds:.0f} s; work goes on")
+
+    def _tell_all(self, text: str) -> None:
+        for held in self._held.values():
+            if held.task is not None and not held.task.done():
+                held.people.tell("notice", text=text)
 
     @reply
     async def start(self, payload: bytes) -> str:

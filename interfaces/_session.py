@@ -23,7 +23,7 @@ def check_ledger(home: Home, *, shared: bool) -> None:
     ledger, unless that keeper is `shared` with us.
     """
     Ledger.open(home.ledger_url).close()
-    if not shared:
+    if not shared and home.ledger_url.startswith("sqlite"):
         lock = KeeperLock(Path(home.state_dir) / "ledger.lock")
         lock.acquire(wait=LOCK_WAIT_SECONDS)
         lock.release()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests._postgresql import Postgresql, programs
+
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
@@ -50,3 +52,18 @@ def write_project(root: Path) -> None:
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=root, check=True)
     (root / "NOTES.md").write_text("# Notes\n\nNot committed yet.\n")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgresql]:
+    """A PostgreSQL server of this session."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("no PostgreSQL server is installed; the extra `dev` brings one")
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    server = Postgresql(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()

@@ -1,6 +1,6 @@
 """The ledger: a budget that holds, and nothing bought twice. `docs/ledger.md` explains it."""
 
-from bessemer.cluster.ledger._client import LedgerClient
+from bessemer.cluster.ledger._client import LedgerClient, Watcher
 from bessemer.cluster.ledger._keeper import GroupCommit
 from bessemer.cluster.ledger._ledger import Ledger
 from bessemer.cluster.ledger._lock import KeeperLock
@@ -84,5 +84,6 @@ __all__ = [
     "Submitted",
     "Sweep",
     "Swept",
+    "Watcher",
     "attempt_id",
 ]
