@@ -213,7 +213,7 @@ async def lease(run: Run, owner: Owner, seconds: float) -> Any:
             try:
                 await run.ledger.renew(Renew(run=run.id, owner=str(owner), epoch=run.epoch))
             except LedgerUnavailable:
-                # Nobody else can take the run either while the ledger is away; the work itself decides how long to wait.
+                # Nobody else can take the run while the ledger is away either; the work decides how long to wait.
                 continue
             except Fenced as refusal:
                 lost.append(refusal)

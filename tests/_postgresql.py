@@ -104,19 +104,16 @@ class Postgresql:
         self._process = None
         # A killed postmaster leaves its children; each ends by itself, and the next start waits for the last.
         deadline = time.monotonic() + 30
-        while how is signal.SIGKILL and self._shared_memory_in_use() and time.monotonic() < deadline:
+        while how is signal.SIGKILL and self._has_processes() and time.monotonic() < deadline:
             time.sleep(0.05)
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "data" / "postmaster.pid").unlink()
 
-    def _shared_memory_in_use(self) -> bool:
+    def _has_processes(self) -> bool:
         import psutil
 
         here = str(self._folder)
-        for process in psutil.process_iter(["cwd"]):
-            if (process.info["cwd"] or "").startswith(here):
-                return True
-        return False
+        return any((process.info["cwd"] or "").startswith(here) for process in psutil.process_iter(["cwd"]))
 
     def new_url(self) -> str:
         """The URL of a new, empty database."""

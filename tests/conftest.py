@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests._postgresql import Postgresql, programs
+from tests._s3 import CREDENTIALS, S3
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +69,22 @@ def postgresql() -> Iterator[Postgresql]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """A server that speaks S3, and the credentials for it in this session's environment."""
+    pytest.importorskip("moto", reason="the extra `dev` is not installed: it brings the S3 server")
+    server = S3()
+    before = {name: os.environ.get(name) for name in CREDENTIALS}
+    os.environ.update(CREDENTIALS)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
