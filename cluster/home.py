@@ -27,6 +27,11 @@ class Home(BaseModel):
     """`code_hash()` of who made this home: hosts that run other code get another namespace."""
 
     @property
+    def lake_storage(self) -> dict[str, str]:
+        """How the lake's object store is reached, beside what the environment says."""
+        return dict(self.settings.get("lake", {}).get("storage", {}))
+
+    @property
     def ledger_namespace(self) -> str:
         """Ray namespace of the one keeper and the one lake writer of this ledger."""
         return f"bessemer-ledger-{content_hash(self.ledger_url)[:12]}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bessemer.cluster import ray_session
 from bessemer.cluster.home import Home
+from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import KeeperLock, Ledger
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._driver import Driver
@@ -32,6 +33,7 @@ def check_ledger(home: Home, *, shared: bool) -> None:
 @contextlib.contextmanager
 def driving(home: Home, settings: Settings, *, address: str = "", detach: bool = False) -> Iterator[Driver]:
     """Join Ray as the settings say and drive. With `detach` the warm cluster is started first if there is none."""
+    Lake(home.lake_url, home.lake_storage).check()
     check_ledger(home, shared=bool(address or settings.cluster.address or detach or ray_session.warm_cluster()))
     if detach and not (address or settings.cluster.address):
         ray_session.start_warm(settings.cluster.num_cpus)

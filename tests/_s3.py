@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from tests._postgresql import free_port
@@ -42,7 +43,10 @@ class S3:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests._s3", self.endpoint], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "tests._s3", self.endpoint],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parent.parent,
         )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -84,7 +88,7 @@ def main(endpoint: str) -> None:
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
 
-    inner = DomainDispatcherApplication(create_backend_app, service="s3")
+    inner = DomainDispatcherApplication(create_backend_app)
     refusing = {"status": 0}
 
     def switched(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

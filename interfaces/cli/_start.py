@@ -72,7 +72,7 @@ def estimate_of(prepared: Prepared, settings: Settings) -> Estimate:
     return estimate(
         plan,
         book_of(settings.backends),
-        Lake(prepared.home.lake_url),
+        Lake(prepared.home.lake_url, prepared.home.lake_storage),
         priced_as=lambda backend: priced_as(backend, settings.backends),
         deliverable_bytes=size_of_work(source) if source else 0,
         cap=prepared.budget,
