@@ -9,6 +9,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -90,6 +91,7 @@ def main(endpoint: str) -> None:
 
     inner = DomainDispatcherApplication(create_backend_app)
     refusing = {"status": 0}
+    one_at_a_time = threading.Lock()
 
     def switched(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = str(environ["PATH_INFO"])
@@ -102,7 +104,9 @@ def main(endpoint: str) -> None:
             body = f"<Error><Code>{code}</Code><Message>refused by the test</Message></Error>".encode()
             start(line, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-        answer: Iterable[bytes] = inner(environ, start)
+        # A conditional put is atomic in a real store; moto looks first and writes then.
+        with one_at_a_time:
+            answer: Iterable[bytes] = inner(environ, start)
         return answer
 
     host, _, port = endpoint.removeprefix("http://").rpartition(":")

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
@@ -27,6 +27,7 @@ from bessemer.cluster.errors import (
 )
 from bessemer.cluster.ledger import _postgresql
 from bessemer.cluster.ledger import _schema as t
+from bessemer.cluster.ledger.migrations import upgrade
 
 T = TypeVar("T")
 
@@ -38,6 +39,11 @@ DECIDED_AGAIN = 20
 """How often one group is decided again because another keeper of the same database was first."""
 READ_ONLY = "bessemer_read_only"
 """Execution option of a connection whose transactions take no write lock."""
+
+
+class _Known(NamedTuple):
+    uuid: str
+    version: int
 
 
 class Store:
@@ -66,8 +72,8 @@ class Store:
             found = self._known_ledger(connection)
         if found or create:
             self._write_ahead()
-        if found is None and create:
-            found = self.transact(self._lay_out)
+        if (found is None and create) or (found and found.version < t.SCHEMA_VERSION):
+            found = self.transact(self._bring_up_to_date)
         if found is None:
             raise LedgerUnavailable(f"there is no ledger in {self.name}; start a run there first")
         if self.path and self.path.stat().st_size <= CHECKED_WHOLE:
@@ -75,12 +81,18 @@ class Store:
                 problem = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
             if problem != "ok":
                 raise LedgerCorrupted(_corrupted(self.name, " ".join(problem.split())))
-        return found
+        return found.uuid
 
-    def _lay_out(self, connection: Connection) -> str:
+    def _bring_up_to_date(self, connection: Connection) -> _Known:
+        """Lay the ledger out if there is none, migrate one of an older version; several processes may try at once."""
         if self.path is None:
             _postgresql.lock_layout(connection)
-        return self._known_ledger(connection) or _lay_out(connection)
+        found = self._known_ledger(connection)
+        if found is None:
+            return _Known(_lay_out(connection), t.SCHEMA_VERSION)
+        if found.version < t.SCHEMA_VERSION:
+            upgrade(connection, found.version)
+        return _Known(found.uuid, t.SCHEMA_VERSION)
 
     def _write_ahead(self) -> None:
         """Put the file into WAL mode, for good, once it is known to be a ledger's or nobody's.
@@ -99,8 +111,8 @@ class Store:
                     return
             time.sleep(0.02)
 
-    def _known_ledger(self, connection: Connection) -> str | None:
-        """The uuid of the ledger that is here, or None if the database is empty."""
+    def _known_ledger(self, connection: Connection) -> _Known | None:
+        """The ledger that is here, or None if the database is empty."""
         tables = inspect(connection).get_table_names()
         if not tables:
             return None
@@ -115,7 +127,7 @@ class Store:
                 f"the ledger {self.name} has schema version {version} and this Bessemer knows {t.SCHEMA_VERSION}; "
                 "upgrade Bessemer to use it"
             )
-        return ledger
+        return _Known(ledger, int(version))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:

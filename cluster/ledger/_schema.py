@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised together with a new file in `migrations/versions`."""
 VERSION_KEY = "schema_version"
 UUID_KEY = "ledger_uuid"
+REVISION_TABLE = "ledger_revision"
+"""Alembic's own note of the version; there once a ledger was migrated."""
 
 metadata = MetaData()
 
@@ -52,6 +55,9 @@ run = Table(
     Column("ended_at", Double),
     Column("erased_at", Double),
 )
+
+_open = run.c.status == "open"
+Index("run_open", run.c.id, sqlite_where=_open, postgresql_where=_open)
 
 token = Table(
     "token",
