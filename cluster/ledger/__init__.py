@@ -4,6 +4,7 @@ from bessemer.cluster.ledger._client import LedgerClient, Watcher
 from bessemer.cluster.ledger._keeper import GroupCommit
 from bessemer.cluster.ledger._ledger import Ledger
 from bessemer.cluster.ledger._lock import KeeperLock
+from bessemer.cluster.ledger._move import Moved, move_ledger
 from bessemer.cluster.ledger._reads import AttemptRow, AuditRow, CallRow, RunRow, ScopeRow, StepRow
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
@@ -59,6 +60,7 @@ __all__ = [
     "Leased",
     "Ledger",
     "LedgerClient",
+    "Moved",
     "Observe",
     "Observed",
     "OpenRun",
@@ -86,4 +88,5 @@ __all__ = [
     "Swept",
     "Watcher",
     "attempt_id",
+    "move_ledger",
 ]

@@ -127,6 +127,8 @@ class Store:
                 f"the ledger {self.name} has schema version {version} and this Bessemer knows {t.SCHEMA_VERSION}; "
                 "upgrade Bessemer to use it"
             )
+        if moved := values.get(t.MOVED_KEY):
+            raise SettingsError(f"the ledger {self.name} was moved to {moved}; set ledger.url to that")
         return _Known(ledger, int(version))
 
     @contextlib.contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
-from sqlalchemy import Connection, Double, delete, literal_column, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, delete, select
 
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._decide import decide, not_storable
@@ -34,8 +32,7 @@ class Ledger(Reads):
         self._policy = policy
         self._keeper = keeper
         self._clock = clock
-        dialect = store.engine.dialect
-        self._now = str(select(_database_clock(dialect.name)).compile(dialect=dialect))
+        self._now = t.clock_text(store.engine.dialect)
         self._writer = Writer(store.engine.dialect, keeper)
 
     @classmethod
@@ -145,9 +142,3 @@ class Ledger(Reads):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _database_clock(dialect: str) -> ColumnElement[Any]:
-    if dialect == "postgresql":
-        return literal_column("extract(epoch from clock_timestamp())", Double)
-    return literal_column("(julianday('now') - 2440587.5) * 86400.0", Double)

@@ -69,3 +69,20 @@ def code_of(error: DBAPIError) -> str:
 def lock_layout(connection: Connection) -> None:
     """Wait until nobody else lays out or migrates this database; the lock ends with the transaction."""
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (LAYOUT_LOCK,))
+
+
+def other_sessions(connection: Connection) -> int:
+    """How many other sessions of Bessemer this database has, as far as the role may see them."""
+    found = connection.exec_driver_sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name = 'bessemer' AND pid <> pg_backend_pid()"
+    )
+    return int(found.scalar_one())
+
+
+def set_sequences(connection: Connection) -> None:
+    """Numbers that the server gives out go on after those that were copied."""
+    connection.exec_driver_sql(
+        "SELECT setval(pg_get_serial_sequence('audit', 'id'), GREATEST((SELECT max(id) FROM audit), 1), "
+        "EXISTS (SELECT 1 FROM audit))"
+    )

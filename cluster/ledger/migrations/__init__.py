@@ -1,8 +1,8 @@
 """How a ledger of an older version becomes one of this version, step by step.
 
-Opening does it by itself, in one transaction under the lock of the layout. `meta` says a ledger's version; Alembic's own
-table is set from it. A migration only adds (tables, indexes, columns with a default), so that a keeper of the older
-version that still works finds everything it knows.
+Opening does it by itself, in one transaction under the lock of the layout. `meta` says a ledger's version; Alembic's
+own table is set from it. A migration only adds (tables, indexes, columns with a default), so that a keeper of the
+older version that still works finds everything it knows.
 """
 
 from __future__ import annotations
