@@ -126,11 +126,13 @@ def _line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
-def find_or_make(actor: Any, name: str, namespace: str, *arguments: Any, **options: Any) -> Callable[[], Any]:
-    """How a HostRef finds its host: the named detached actor, made if there is none."""
+def find_or_make(
+    actor: Any, name: str, namespace: str, *arguments: Any, where: Callable[[], dict[str, Any]] = dict
+) -> Callable[[], Any]:
+    """How a HostRef finds its host: the named detached actor, made where `where` says if there is none."""
 
     def find() -> Any:
-        made = actor.options(name=name, namespace=namespace, lifetime="detached", get_if_exists=True, **options)
+        made = actor.options(name=name, namespace=namespace, lifetime="detached", get_if_exists=True, **where())
         return made.remote(*arguments)
 
     return find

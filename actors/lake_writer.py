@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import ray
 from dotenv import load_dotenv
 
 from bessemer.actors._hosts import keeper_ref
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import HostRef, ask, encode, reply
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Publisher
@@ -63,7 +63,7 @@ class LakeWriter:
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         self._start()
-        state = {"hosts": [self._home.lake_url], "rows_written": self._written, "pid": os.getpid()}
+        state = {"hosts": [self._home.lake_url], "rows_written": self._written, **whereabouts()}
         return state | ({"problem": self._problem} if self._problem else {})
 
     def _start(self) -> None:

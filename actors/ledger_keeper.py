@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import ray
 
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import decode, reply
 from bessemer.cluster.errors import InfrastructureError, LedgerUnavailable
 from bessemer.cluster.home import Home
@@ -143,5 +144,5 @@ class LedgerKeeper:
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         kept = await self._open()
-        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, "pid": os.getpid()}
+        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **whereabouts()}
         return state | ({"problem": self._away.why} if self._away else {})

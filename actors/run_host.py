@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import ray
 from pydantic import BaseModel, ConfigDict
 
-from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref, trace_as
+from bessemer.actors._hosts import keeper_ref, ledger_client, run_ref, trace_as
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
+from bessemer.actors._placement import node_name, whereabouts
 from bessemer.actors._wire import ask, decode, encode, reply
 from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
@@ -146,7 +146,7 @@ class RunHost:
     async def describe(self, payload: bytes) -> dict[str, Any]:
         await self._recover()
         under_way = [run for run, held in self._held.items() if held.task and not held.task.done()]
-        return {"hosts": under_way, "pid": os.getpid()}
+        return {"hosts": under_way, **whereabouts()}
 
     async def _recover(self) -> None:
         if self._recovered is None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bessemer.actors._nodes import check_nodes
 from bessemer.cluster import ray_session
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Lake
@@ -39,6 +40,7 @@ def driving(home: Home, settings: Settings, *, address: str = "", detach: bool =
         ray_session.start_warm(settings.cluster.num_cpus)
     ray_session.join(address or settings.cluster.address, num_cpus=settings.cluster.num_cpus)
     try:
+        check_nodes(home)
         yield Driver(home)
     finally:
         ray_session.leave()
