@@ -23,8 +23,8 @@ async def pack(repository: Repository, commit: str, without: str = "") -> bytes:
     packed = await repository.git.run("pack-objects", "--stdout", "--revs", "-q", stdin=wanted.encode())
     if len(packed.out) > MAX_PACK_BYTES:
         raise WorkspaceError(
-            f"commit {commit[:12]} packs into {len(packed.out)} bytes and {MAX_PACK_BYTES} may travel to another machine; "
-            "leave large files out, or build on the run's own"
+            f"commit {commit[:12]} packs into {len(packed.out)} bytes and {MAX_PACK_BYTES} may travel to another one; "
+            "leave large files out, or build on the run's own machine"
         )
     return packed.out
 

@@ -53,6 +53,7 @@ class Machines:
         self._hidden = hidden
         self._folder = Path(tempfile.mkdtemp(prefix="bsm-m-"))
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        (self._folder / "ray").mkdir()
         self._token = self._folder / "token"
         self._token.write_text(secrets.token_hex(32))
         self._token.chmod(0o600)
