@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import psutil
 
 from tests._postgresql import free_port
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 SMALL = ["--object-store-memory=120000000", "--disable-usage-stats"]
 IMPATIENT = {
@@ -153,20 +154,30 @@ class Machines:
             "print(sum(node['Alive'] for node in ray.nodes()))"
         )
         deadline = time.monotonic() + START_SECONDS
+        seen = ""
         while time.monotonic() < deadline:
-            done = subprocess.run(
-                [sys.executable, "-c", code],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-            if done.stdout.strip() == str(count):
+            self._wait_for_port(deadline)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                seen = subprocess.run(
+                    [sys.executable, "-c", code],
+                    env=self.environment,
+                    capture_output=True,
+                    text=True,
+                    timeout=90,
+                    check=False,
+                ).stdout.strip()
+            if seen == str(count):
                 return
-            time.sleep(0.5)
+            time.sleep(1)
         logs = "\n".join(self.log(name) for name in self._started)
-        raise RuntimeError(f"the machines did not find each other: {done.stdout} {done.stderr[-500:]}\n{logs}")
+        raise RuntimeError(f"the machines did not find each other, {seen or 'none'} of {count} are there\n{logs}")
+
+    def _wait_for_port(self, deadline: float) -> None:
+        host, _, port = self.address.rpartition(":")
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
+                return
+            time.sleep(0.2)
 
     def _begin(self, name: str, command: list[str]) -> None:
         log = (self._folder / f"{name}.log").open("ab")
