@@ -13,7 +13,7 @@ import ray
 
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import decode, reply
-from bessemer.cluster.errors import InfrastructureError, LedgerUnavailable
+from bessemer.cluster.errors import BessemerError, LedgerUnavailable
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import GroupCommit, KeeperLock, Ledger, Record
 from bessemer.cluster.ledger.operations import answers_json, operations_json
@@ -58,7 +58,7 @@ class LedgerKeeper:
             kept = await self._open()
             answers = await kept.commit.submit(operations_json.validate_json(payload))
             await self._came_back(kept)
-        except InfrastructureError as error:
+        except BessemerError as error:
             self._went_away(error)
             return f"!{type(error).__name__} {error.message}".encode()
         return answers_json.dump_json(answers)
@@ -71,7 +71,7 @@ class LedgerKeeper:
                 self._kept = _Kept(ledger, GroupCommit(ledger))
             return self._kept
 
-    def _went_away(self, error: InfrastructureError) -> None:
+    def _went_away(self, error: BessemerError) -> None:
         if self._away is None and isinstance(error, LedgerUnavailable):
             self._away = _Away(time.time(), error.message)
 

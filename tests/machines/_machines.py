@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ IMPATIENT = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
     "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_raylet_start_wait_time_s": "240",
 }
 """Ray takes a machine for dead after about ten seconds instead of a minute."""
 
@@ -96,14 +98,16 @@ class Machines:
         lines = [
             f"hostname {name}",
             *(f"mount -t tmpfs none {place}" for place in empty),
-            f"TMPDIR={private} exec {start}",
+            f"export TMPDIR={private}",
+            # As a supervisor would: a machine that Ray gave up comes back as a new one.
+            f"while true; do {start} || true; sleep 1; done",
         ]
         inside = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
         self._begin(name, ["ip", "netns", "exec", space, *inside, "sh", "-ec", "\n".join(lines)])
 
-    def folder_of(self, name: str) -> Path:
-        """A worker's own temporary folder."""
-        return self._folder / name
+    def places_of(self, run: str) -> list[Path]:
+        """Where workers keep work of a run."""
+        return list(self._folder.glob(f"w*/*/work/*/{run}/repository"))
 
     def cut(self, number: int) -> None:
         """Pull a worker's cable."""
@@ -139,6 +143,7 @@ class Machines:
             self._ip("link", "del", f"{self._tag}o{number}", check=False)
             self._ip("netns", "del", f"{self._tag}-{name}", check=False)
         self._ip("link", "del", self._tag, check=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _end_rest(self) -> None:
         """What the head's Ray left behind, by the folder and the address it was started with."""

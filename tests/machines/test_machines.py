@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests._postgresql import Postgresql
 from tests._s3 import S3
 from tests.crash._world import done, launched, read_books
 from tests.machines._machines import Machines, permitted
+from tests.machines._pretended import PretendedMachines
 from tests.machines._stage import Stage
 from tests.machines.test_ground import check
 
@@ -27,7 +29,7 @@ pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
 class Team(Stage):
     """A stage whose commands run on the head of several machines."""
 
-    def __init__(self, root: Path, machines: Machines, database: Postgresql, s3: S3) -> None:
+    def __init__(self, root: Path, machines: Machines | PretendedMachines, database: Postgresql, s3: S3) -> None:
         self.machines = machines
         super().__init__(root, machines.address, ledger_url=database.new_url(), lake_url=s3.new_url(), s3=s3)
 
@@ -45,13 +47,17 @@ class Team(Stage):
 @pytest.fixture(scope="module")
 def team(s3_server: S3, postgresql: Postgresql) -> Iterator[Team]:
     """One project on three machines for all tests here; the last of them breaks the machines."""
-    if why := permitted():
-        pytest.skip(why)
     root = Path(tempfile.mkdtemp(prefix="bsm-t-"))
-    machines = Machines(hidden=(root / "project", root / ".bessemer"))
+    machines: Machines | PretendedMachines
+    if why := os.environ.get("BESSEMER_TEST_ONE_MACHINE") or permitted():
+        print(f"several Ray nodes on one machine instead of several machines: {why}", file=sys.stderr)
+        machines = PretendedMachines()
+    else:
+        machines = Machines(hidden=(root / "project", root / ".bessemer"))
     try:
         stage = Team(root, machines, postgresql, s3_server)
         machines.start(("w1", "w2"))
+        stage.address = machines.address
         yield stage
     finally:
         machines.close()
@@ -71,19 +77,17 @@ def test_work_goes_to_machines_that_see_nothing_of_the_project(team: Team) -> No
     run = launched(driver)
     outcome = done(driver)
     check(team, run, outcome)
-    travelled = [
-        place for name in ("w1", "w2") for place in team.machines.folder_of(name).glob(f"*/work/*/{run}/repository")
-    ]
-    assert travelled
+    assert team.machines.places_of(run)
     status = team.command("cluster", "status", "--json")
     text, _ = status.communicate(timeout=120)
     where = {row["actor"]: row.get("node") for row in json.loads(text)["actors"]}
-    assert any(name.startswith("builder/w") and node.startswith("w") for name, node in where.items() if node)
+    elsewhere = [name for name, node in where.items() if name.startswith("builder/") and node != where["ledger"]]
+    assert elsewhere
     assert where["ledger"] == where["lake"]
 
 
 def test_a_machine_with_other_code_is_refused(team: Team) -> None:
-    """The second worker's copy of the sources is another one."""
+    """The driver is of another version than what the machines have installed."""
     code = (
         "import ray, sys; from bessemer.actors import _nodes; from bessemer.cluster.home import Home; "
         f"ray.init(address={team.address!r}, log_to_driver=False, logging_level='ERROR'); "
@@ -117,13 +121,15 @@ def test_builds_survive_a_cut_link_a_dead_machine_and_a_dead_driver(team: Team) 
     runs = launched(first), launched(second)
     for run in runs:
         bought(team, run, 3)
-    team.machines.cut(0)
+    if isinstance(team.machines, Machines):
+        team.machines.cut(0)
     second.send_signal(signal.SIGKILL)
     second.wait(timeout=30)
     bought(team, runs[0], 4)
     team.machines.kill_raylet(1)
-    time.sleep(3)
-    team.machines.mend(0)
+    if isinstance(team.machines, Machines):
+        time.sleep(3)
+        team.machines.mend(0)
     resumed = team.resume(runs[1])
     outcomes = dict(zip(runs, (done(first), done(resumed)), strict=True))
     for run, outcome in outcomes.items():
