@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ray.exceptions import RayActorError, RayError
 
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, endings_json, envelopes_json
+from bessemer.actors._placement import for_backends, on_head
 from bessemer.actors._wire import HostRef, encode, find_or_make
 from bessemer.actors.backends.base import split_name
 from bessemer.actors.batch import has_batches
@@ -215,9 +216,9 @@ def backend_ref(home: Home, name: str) -> HostRef:
 
     if name.startswith("batch/"):
         payload = home.model_dump_json().encode()
-        return HostRef(name, find_or_make(BatchHost, name, home.ledger_namespace, payload, name))
+        return HostRef(name, find_or_make(BatchHost, name, home.ledger_namespace, payload, name, where=on_head))
     payload = home.model_dump_json().encode()
-    return HostRef(name, find_or_make(BackendHost, name, home.host_namespace, payload, name))
+    return HostRef(name, find_or_make(BackendHost, name, home.host_namespace, payload, name, where=for_backends))
 
 
 def _lost(envelope: CallEnvelope, host: str) -> CallEnvelope:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import socket
 import uuid
 from typing import TYPE_CHECKING
 
+from bessemer.actors._placement import Node, at, node_name, on_head, own_node
 from bessemer.actors._wire import HostRef, find_or_make
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
-from bessemer.cluster.ledger import LedgerClient
+from bessemer.cluster.ledger import LedgerClient, Watcher
 
 if TYPE_CHECKING:
     from bessemer.actors._backend_client import BackendClient
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-
-def node_name() -> str:
-    """Name of this machine in host names."""
-    return socket.gethostname()
+FILE_PATIENCE_SECONDS = 60.0
+"""How long a ledger in a file is waited for: its keeper may be starting again."""
 
 
 def _payload(home: Home) -> bytes:
@@ -32,48 +30,64 @@ def _payload(home: Home) -> bytes:
 def keeper_ref(home: Home) -> HostRef:
     from bessemer.actors.ledger_keeper import LedgerKeeper
 
-    return HostRef("ledger", find_or_make(LedgerKeeper, "ledger", home.ledger_namespace, _payload(home)))
+    find = find_or_make(LedgerKeeper, "ledger", home.ledger_namespace, _payload(home), where=on_head)
+    return HostRef("ledger", find, patience=ledger_patience(home))
+
+
+def ledger_patience(home: Home) -> float:
+    """Seconds that work waits for the ledger: a file is there or it is not, a server comes back."""
+    if home.ledger_url.startswith("sqlite"):
+        return FILE_PATIENCE_SECONDS
+    return float(home.settings.get("ledger", {}).get("patience", FILE_PATIENCE_SECONDS))
 
 
 def lake_ref(home: Home) -> HostRef:
     from bessemer.actors.lake_writer import LakeWriter
 
-    return HostRef("lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home)))
+    return HostRef("lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home), where=on_head))
 
 
 def run_ref(home: Home) -> HostRef:
     from bessemer.actors.run_host import RunHost
 
     name = f"run/{node_name()}"
-    return HostRef(name, find_or_make(RunHost, name, home.host_namespace, _payload(home)))
+    return HostRef(name, find_or_make(RunHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def builder_ref(home: Home) -> HostRef:
     from bessemer.actors.builder_host import BuilderHost
 
     name = f"builder/{node_name()}"
-    return HostRef(name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home)))
+    return HostRef(name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+
+
+def builder_on(home: Home, node: Node) -> HostRef:
+    """The builder host of another machine."""
+    from bessemer.actors.builder_host import BuilderHost
+
+    name = f"builder/{node.name}"
+    return HostRef(name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(node.id)))
 
 
 def prober_ref(home: Home) -> HostRef:
     from bessemer.actors.prober_host import ProberHost
 
     name = f"prober/{node_name()}"
-    return HostRef(name, find_or_make(ProberHost, name, home.host_namespace, _payload(home)))
+    return HostRef(name, find_or_make(ProberHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def reviewer_ref(home: Home) -> HostRef:
     from bessemer.actors.reviewer_host import ReviewerHost
 
     name = f"reviewer/{node_name()}"
-    return HostRef(name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home)))
+    return HostRef(name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def limiter_ref(home: Home) -> HostRef:
     """The one limiter of the cluster, for every home that runs the same code."""
     from bessemer.actors.limiter import Limiter
 
-    return HostRef("limiter", find_or_make(Limiter, "limiter", f"bessemer-limits-{home.code[:12]}"))
+    return HostRef("limiter", find_or_make(Limiter, "limiter", f"bessemer-limits-{home.code[:12]}", where=on_head))
 
 
 def host_limits(home: Home, host: str) -> LimitsLike:
@@ -113,7 +127,7 @@ def host_limits(home: Home, host: str) -> LimitsLike:
     return HostLimits(limits_of(settings), shared)
 
 
-def ledger_client(home: Home) -> LedgerClient:
+def ledger_client(home: Home, watcher: Watcher | None = None) -> LedgerClient:
     """The ledger as a host sees it: through the keeper, which is made if there is none."""
     keeper = keeper_ref(home)
 
@@ -130,7 +144,7 @@ def ledger_client(home: Home) -> LedgerClient:
             raise error_named(name, message)
         return answer
 
-    return LedgerClient(send)
+    return LedgerClient(send, patience=ledger_patience(home), watcher=watcher)
 
 
 def trace_as(home: Home, host: str) -> None:

@@ -18,7 +18,14 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError, TaskCancelledError
 
-from bessemer.cluster.errors import BessemerError, Cancelled, ClusterError, InfrastructureError, error_named
+from bessemer.cluster.errors import (
+    BessemerError,
+    Cancelled,
+    ClusterError,
+    InfrastructureError,
+    LedgerUnavailable,
+    error_named,
+)
 
 Handler = Callable[[Any, bytes], Awaitable[Any]]
 
@@ -52,8 +59,10 @@ def reply(method: Handler) -> Callable[[Any, bytes], Awaitable[bytes]]:
 class HostRef:
     """A host by name: survives its restarts, and makes it again where it is gone."""
 
-    def __init__(self, name: str, find: Callable[[], Any]) -> None:
+    def __init__(self, name: str, find: Callable[[], Any], *, patience: float = 0.0) -> None:
+        """A host with `patience` is asked again for so many seconds where it answers that the ledger is away."""
         self.name = name
+        self.patience = patience
         self._find = find
         self._handle: Any = None
 
@@ -80,6 +89,7 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
     deadline.
     """
     deadline = time.monotonic() + within
+    patient_until = time.monotonic() + max(within, host.patience)
     pause = 0.1
     while True:
         left = deadline - time.monotonic()
@@ -95,7 +105,12 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
         except (RayTaskError, TaskCancelledError) as error:
             raise ClusterError(f"{host.name} failed in {method}: {_line(error)}") from None
         else:
-            return _open(raw)
+            try:
+                return _open(raw)
+            except LedgerUnavailable:
+                if not host.patience or time.monotonic() + pause > patient_until:
+                    raise
+                deadline = max(deadline, min(time.monotonic() + within, patient_until))
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
         pause = min(pause * 2, 2.0)
 
@@ -111,11 +126,13 @@ def _line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
-def find_or_make(actor: Any, name: str, namespace: str, *arguments: Any, **options: Any) -> Callable[[], Any]:
-    """How a HostRef finds its host: the named detached actor, made if there is none."""
+def find_or_make(
+    actor: Any, name: str, namespace: str, *arguments: Any, where: Callable[[], dict[str, Any]] = dict
+) -> Callable[[], Any]:
+    """How a HostRef finds its host: the named detached actor, made where `where` says if there is none."""
 
     def find() -> Any:
-        made = actor.options(name=name, namespace=namespace, lifetime="detached", get_if_exists=True, **options)
+        made = actor.options(name=name, namespace=namespace, lifetime="detached", get_if_exists=True, **where())
         return made.remote(*arguments)
 
     return find

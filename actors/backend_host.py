@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from bessemer.actors._backend_service import BackendService
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
@@ -66,7 +66,7 @@ class BackendHost:
     async def describe(self, payload: bytes) -> dict[str, Any]:
         """Hosted models, calls in flight, limits; never a key."""
         known = self._service.describe()
-        return {"hosts": known["models"], "pid": os.getpid(), **known}
+        return {"hosts": known["models"], **whereabouts(), **known}
 
 
 def _day_of(home: Home) -> DayBudget:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from dotenv import load_dotenv
 from bessemer.actors._backend_service import book_of
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client, run_ref
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import ask, decode, encode, reply
 from bessemer.actors.batch import BatchService, Parking, open_desk
 from bessemer.actors.batch.base import left_memory
@@ -72,7 +72,7 @@ class BatchHost:
     async def describe(self, payload: bytes) -> dict[str, Any]:
         """Calls and batches in hand; never a key."""
         known = self._service.describe()
-        return {"hosts": known["models"], "pid": os.getpid(), **known}
+        return {"hosts": known["models"], **whereabouts(), **known}
 
     async def _known(self) -> list[dict[str, Any]]:
         message = encode({"provider": self._provider})

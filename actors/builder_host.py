@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import ray
-from pydantic import BaseModel, ConfigDict
 
+from bessemer.actors._apart import ApartJob, ApartResult, BuildJob, forget_old_work, packed_result, placed_here
 from bessemer.actors._hosts import backend_client, ledger_client, prober_ref
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import decode, reply
 from bessemer.actors.backends import capabilities
 from bessemer.actors.builders import builder_for
-from bessemer.actors.builders.base import BuildRequest, BuildResult
+from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.prober_host import HostProber
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home, door_of
-from bessemer.cluster.run import Ticket
 from bessemer.cluster.sandbox import prefer_door
 
 SLOTS = 16
 """Candidates in hand at once on one node: they mostly wait for models, and the probes have a limit of their own."""
-
-
-class BuildJob(BaseModel):
-    """One candidate to build under one ticket."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ticket: Ticket
-    request: BuildRequest
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
@@ -41,6 +31,7 @@ class BuilderHost:
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
         prefer_door(door_of(self._home))
+        forget_old_work(self._home)
         self._jobs = Jobs(SLOTS)
         self._ledger = ledger_client(self._home)
         self._backends = backend_client(self._home)
@@ -55,13 +46,23 @@ class BuilderHost:
         return result.model_dump(mode="json")
 
     @reply
+    async def build_apart(self, payload: bytes) -> dict[str, Any]:
+        """An ApartJob of a run that lives on another machine in, an ApartResult out."""
+        apart = ApartJob.model_validate_json(payload)
+        job = await placed_here(apart, self._home)
+        if job is None:
+            return ApartResult().model_dump(mode="json")
+        result = await self._jobs.do(job.ticket, lambda: self._build(job))
+        return (await packed_result(job, result)).model_dump(mode="json")
+
+    @reply
     async def cancel(self, payload: bytes) -> int:
         message = decode(payload)
         return await self._jobs.cancel(message["run"], message.get("path", ""))
 
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
-        return {"hosts": self._jobs.names(), "pid": os.getpid()}
+        return {"hosts": self._jobs.names(), **whereabouts()}
 
     async def _build(self, job: BuildJob) -> BuildResult:
         journal = StepJournal(job.ticket, self._ledger, self._backends, purpose="build")

@@ -9,15 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from bessemer.actors._apart import Builders, BuildJob
 from bessemer.actors._backend_service import book_of
 from bessemer.actors._calls import request_bytes
-from bessemer.actors._hosts import backend_client, builder_ref, keeper_ref, lake_ref, prober_ref, reviewer_ref
+from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, prober_ref, reviewer_ref
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import ModelRequest
-from bessemer.actors.builder_host import BuildJob
 from bessemer.actors.builders.base import BuildRequest, BuildResult
 from bessemer.actors.prober_host import HostProber
 from bessemer.actors.probes.base import ProbeResult
@@ -40,7 +40,7 @@ class Crew:
         self.home = home
         self.keeper = keeper_ref(home)
         self.lake = lake_ref(home)
-        self.builders = builder_ref(home)
+        self.builders = Builders(home)
         self.reviewers = reviewer_ref(home)
         self.probers = prober_ref(home)
         self.backends = backend_client(home)
@@ -89,8 +89,7 @@ class RunCrew:
             request = request.model_copy(update={"timeout": OVERNIGHT_SECONDS})
         job = BuildJob(ticket=step.ticket, request=request)
         within = request.timeout + 600.0
-        answer = await self._job(self._crew.builders, "build", step.ticket, job, within)
-        return BuildResult.model_validate(answer)
+        return await self._crew.builders.build(job, within)
 
     async def review(self, step: Step, job: ReviewJob) -> Reviewed:
         """One piece of a reviewer's work; its lake rows go with the step's result."""

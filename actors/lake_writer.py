@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import random
+from pathlib import Path
 from typing import Any
 
 import ray
+from dotenv import load_dotenv
 
 from bessemer.actors._hosts import keeper_ref
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import HostRef, ask, encode, reply
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Publisher
 
 PUBLISH_SECONDS = 1.0
 """Pause between two looks at the outbox while nothing asks for a flush."""
+
+LONGEST_PAUSE_SECONDS = 60.0
+"""Longest pause between two tries while the lake refuses; its rows wait in the ledger."""
 
 
 class KeeperOutbox:
@@ -37,6 +43,8 @@ class LakeWriter:
 
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
+        # Credentials of an object store may stand beside the project; what the environment says already wins.
+        load_dotenv(Path(self._home.state_dir).parent / ".env", override=False)
         self._keeper = keeper_ref(self._home)
         self._publisher: Publisher | None = None
         self._turn = asyncio.Lock()
@@ -55,7 +63,7 @@ class LakeWriter:
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         self._start()
-        state = {"hosts": [self._home.lake_url], "rows_written": self._written, "pid": os.getpid()}
+        state = {"hosts": [self._home.lake_url], "rows_written": self._written, **whereabouts()}
         return state | ({"problem": self._problem} if self._problem else {})
 
     def _start(self) -> None:
@@ -63,20 +71,25 @@ class LakeWriter:
             self._loop = asyncio.create_task(self._forever())
 
     async def _forever(self) -> None:
+        pause = PUBLISH_SECONDS
         while True:
             try:
                 if not await self._publish():
                     await asyncio.sleep(PUBLISH_SECONDS)
                 self._problem = ""
+                pause = PUBLISH_SECONDS
             except Exception as error:  # the next turn tries again, and `describe` tells people why rows wait
                 self._problem = f"{type(error).__name__}: {error}"
-                await asyncio.sleep(PUBLISH_SECONDS * 5)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _publish(self) -> int:
         async with self._turn:
             if self._publisher is None:
                 described = await ask(self._keeper, "describe", encode({}), within=60)
-                self._publisher = Publisher(self._home.lake_url, described["uuid"], "0", KeeperOutbox(self._keeper))
+                self._publisher = Publisher(
+                    self._home.lake_url, described["uuid"], "0", KeeperOutbox(self._keeper), self._home.lake_storage
+                )
             done = await self._publisher.publish_once()
             self._written += done
             return done

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import ray
 
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import decode, reply
-from bessemer.cluster.errors import LedgerUnavailable, StateUnwritable
+from bessemer.cluster.errors import BessemerError, LedgerUnavailable
 from bessemer.cluster.home import Home
-from bessemer.cluster.ledger import GroupCommit, KeeperLock, Ledger
+from bessemer.cluster.ledger import GroupCommit, KeeperLock, Ledger, Record
 from bessemer.cluster.ledger.operations import answers_json, operations_json
+from bessemer.cluster.records import EventRecord
+
+T = TypeVar("T")
 
 LOCK_WAIT_SECONDS = 30.0
 """A keeper that was killed frees its lock at once; one that is still ending needs a moment."""
+
+
+class _Kept(NamedTuple):
+    ledger: Ledger
+    commit: GroupCommit
+
+
+class _Away(NamedTuple):
+    since: float
+    why: str
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
@@ -24,53 +41,89 @@ class LedgerKeeper:
 
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
-        self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
-        self._lock.acquire(wait=LOCK_WAIT_SECONDS)
-        self._ledger = Ledger.open(self._home.ledger_url)
-        self._commit = GroupCommit(self._ledger)
+        self._file = self._home.ledger_url.startswith("sqlite")
+        self._opening = asyncio.Lock()
+        self._kept: _Kept | None = None
+        self._away: _Away | None = None
+        if self._file:
+            # A server orders its keepers by locks on rows; a file has one keeper, for speed.
+            self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
+            self._lock.acquire(wait=LOCK_WAIT_SECONDS)
+            ledger = Ledger.open(self._home.ledger_url)
+            self._kept = _Kept(ledger, GroupCommit(ledger))
 
     async def apply(self, payload: bytes) -> bytes:
         """A JSON list of operations in, a JSON list of answers out. `!` and an error where nothing was committed."""
         try:
-            answers = await self._commit.submit(operations_json.validate_json(payload))
-        except (LedgerUnavailable, StateUnwritable) as error:
+            kept = await self._open()
+            answers = await kept.commit.submit(operations_json.validate_json(payload))
+            await self._came_back(kept)
+        except BessemerError as error:
+            self._went_away(error)
             return f"!{type(error).__name__} {error.message}".encode()
         return answers_json.dump_json(answers)
 
+    async def _open(self) -> _Kept:
+        """The ledger, opened when it is first needed: a server may be away while this host starts."""
+        async with self._opening:
+            if self._kept is None:
+                ledger = await asyncio.to_thread(Ledger.open, self._home.ledger_url)
+                self._kept = _Kept(ledger, GroupCommit(ledger))
+            return self._kept
+
+    def _went_away(self, error: BessemerError) -> None:
+        if self._away is None and isinstance(error, LedgerUnavailable):
+            self._away = _Away(time.time(), error.message)
+
+    async def _came_back(self, kept: _Kept) -> None:
+        """Write down that the ledger was away, now that it can be written."""
+        if self._away is None:
+            return
+        away, self._away = self._away, None
+        text = f"no answer for {time.time() - away.since:.0f} s, work waited: {away.why}"
+        row = EventRecord(kind="ledger_away", text=text).to_lake()
+        token = f"ledger_away|{os.getpid()}|{away.since}"
+        await kept.commit.submit([Record(token=token, rows=(row,))])
+
+    async def _read(self, method: Callable[..., T], *given: Any) -> T:
+        """Call a method of the ledger on its thread, between two groups."""
+        kept = await self._open()
+        return await kept.commit.call(method, kept.ledger, *given)
+
     @reply
     async def read_outbox(self, payload: bytes) -> list[Any]:
-        rows = await self._commit.call(self._ledger.read_outbox, decode(payload)["limit"])
+        rows = await self._read(Ledger.read_outbox, decode(payload)["limit"])
         return [list(row) for row in rows]
 
     @reply
     async def delete_outbox(self, payload: bytes) -> int:
         upto: int = decode(payload)["upto"]
-        await self._commit.call(self._ledger.delete_outbox, upto)
+        await self._read(Ledger.delete_outbox, upto)
         return upto
 
     @reply
     async def open_runs(self, payload: bytes) -> list[dict[str, Any]]:
         """Runs that are open, with what it takes to start them again."""
-        rows = await self._commit.call(self._ledger.open_runs)
+        rows = await self._read(Ledger.open_runs)
         return [row.model_dump(mode="json", include={"run", "pipeline", "pins", "caps", "owner"}) for row in rows]
 
     @reply
     async def run_spec(self, payload: bytes) -> dict[str, Any]:
         """What it takes to start a run again, with its status and epoch. Raises LedgerRefusal where there is none."""
-        row = await self._commit.call(self._ledger.run, decode(payload)["run"])
+        row = await self._read(Ledger.run, decode(payload)["run"])
         return row.model_dump(mode="json", include={"run", "pipeline", "pins", "caps", "status", "epoch"})
 
     @reply
     async def open_calls(self, payload: bytes) -> list[dict[str, Any]]:
         """Attempts of a run that have not ended, with the step each belongs to."""
-        attempts = await self._commit.call(self._ledger.attempts, decode(payload)["run"])
+        attempts = await self._read(Ledger.attempts, decode(payload)["run"])
         mine = [one for one in attempts if one.state in ("reserved", "parked", "submitted")]
         return [one.model_dump(mode="json", include={"path", "state"}) for one in mine]
 
     @reply
     async def batched(self, payload: bytes) -> list[dict[str, Any]]:
         """Attempts of a provider that wait for a batch or are in one."""
-        rows = await self._commit.call(self._ledger.batched, decode(payload)["provider"])
+        rows = await self._read(Ledger.batched, decode(payload)["provider"])
         wanted = {"attempt", "run", "path", "state", "batch", "submitted_at", "detail"}
         return [row.model_dump(mode="json", include=wanted) for row in rows]
 
@@ -78,7 +131,7 @@ class LedgerKeeper:
     async def spending(self, payload: bytes) -> dict[str, int]:
         """Calls, tokens and micro-dollars of a run's steps whose path begins with a prefix."""
         message = decode(payload)
-        attempts = await self._commit.call(self._ledger.attempts, message["run"])
+        attempts = await self._read(Ledger.attempts, message["run"])
         mine = [one for one in attempts if one.path.startswith(message["prefix"])]
         return {
             "calls": len(mine),
@@ -91,12 +144,14 @@ class LedgerKeeper:
     @reply
     async def left(self, payload: bytes) -> int | None:
         """Micro-dollars left under the tightest cap of a run; None where it has none."""
-        row = await self._commit.call(self._ledger.run, decode(payload)["run"])
-        scopes = await self._commit.call(self._ledger.scopes)
+        row = await self._read(Ledger.run, decode(payload)["run"])
+        scopes = await self._read(Ledger.scopes)
         return min(
             (one.cap - one.used for one in scopes if one.scope in row.caps and one.cap is not None), default=None
         )
 
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
-        return {"hosts": [self._home.ledger_url], "uuid": self._ledger.ledger_uuid, "pid": os.getpid()}
+        kept = await self._open()
+        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **whereabouts()}
+        return state | ({"problem": self._away.why} if self._away else {})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import ray
 
 from bessemer.actors._call_limits import states_json
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import reply
 from bessemer.cluster.limits import Report, Shares
 
@@ -29,7 +29,7 @@ class Limiter:
     async def describe(self, payload: bytes) -> dict[str, Any]:
         """Every key: limit, rate, requests in flight and waiting, breaker, last 429, and the runs that use it."""
         states = self._shares.states(_now())
-        return {"hosts": list(states), "pid": os.getpid(), "limits": states_json(states)}
+        return {"hosts": list(states), **whereabouts(), "limits": states_json(states)}
 
 
 def _now() -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from pydantic import BaseModel, ConfigDict
 
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import HostRef, ask, reply
 from bessemer.actors.probes import run_probe
 from bessemer.actors.probes.base import ProbeRequest, ProbeResult
@@ -47,7 +48,7 @@ class ProberHost:
 
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
-        return {"hosts": list(self._busy.values()), "measured": self._count, "pid": os.getpid()}
+        return {"hosts": list(self._busy.values()), "measured": self._count, **whereabouts()}
 
     async def _one(self, request: ProbeRequest) -> ProbeResult:
         async with self._cores:

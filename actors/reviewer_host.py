@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from bessemer.actors import reviewers
 from bessemer.actors._hosts import backend_client, ledger_client
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
+from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import decode, reply
 from bessemer.actors.backends import capabilities
 from bessemer.actors.builders.base import BuildResult
@@ -93,7 +93,7 @@ class ReviewerHost:
 
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
-        return {"hosts": self._jobs.names() or sorted(PERSONAS.values()), "pid": os.getpid()}
+        return {"hosts": self._jobs.names() or sorted(PERSONAS.values()), **whereabouts()}
 
     async def _review(self, job: ReviewJob) -> Reviewed:
         work = {"evaluate": self._evaluate, "trace": self._trace, "compare": self._compare, "criteria": self._criteria}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import ray
 from pydantic import BaseModel, ConfigDict
 
-from bessemer.actors._hosts import keeper_ref, ledger_client, node_name, run_ref, trace_as
+from bessemer.actors._hosts import keeper_ref, ledger_client, run_ref, trace_as
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
+from bessemer.actors._placement import node_name, whereabouts
 from bessemer.actors._wire import ask, decode, encode, reply
 from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
@@ -76,7 +76,7 @@ class RunHost:
         trace_as(self._home, "run")
         context = ray.get_runtime_context()
         self._owner = this_process(f"run/{context.get_actor_id()}")
-        self._ledger = ledger_client(self._home)
+        self._ledger = ledger_client(self._home, self)
         self._crew = Crew(self._home)
         self._held: dict[str, _Held] = {}
         self._recovered: asyncio.Task[None] | None = None
@@ -84,6 +84,19 @@ class RunHost:
         if self._restarted:
             # Nobody may be watching a detached run, so the restarted host wakes itself.
             run_ref(self._home)._find().describe.remote(b"{}")
+
+    def away(self, why: str) -> None:
+        """Tell whoever watches that work waits for the ledger."""
+        self._tell_all(f"waiting: {why}")
+
+    def back(self, seconds: float) -> None:
+        """Tell whoever watches that work goes on."""
+        self._tell_all(f"the ledger answers again after {seconds:.0f} s; work goes on")
+
+    def _tell_all(self, text: str) -> None:
+        for held in self._held.values():
+            if held.task is not None and not held.task.done():
+                held.people.tell("notice", text=text)
 
     @reply
     async def start(self, payload: bytes) -> str:
@@ -133,7 +146,7 @@ class RunHost:
     async def describe(self, payload: bytes) -> dict[str, Any]:
         await self._recover()
         under_way = [run for run, held in self._held.items() if held.task and not held.task.done()]
-        return {"hosts": under_way, "pid": os.getpid()}
+        return {"hosts": under_way, **whereabouts()}
 
     async def _recover(self) -> None:
         if self._recovered is None:

@@ -16,7 +16,7 @@ from bessemer.cluster.redaction import SECRET_NAME, kind_of_key, redact
 
 PREFIX = "BESSEMER_"
 NESTING = "__"
-KEY_SUFFIXES = ("_API_KEY", "_KEY", "_TOKEN")
+KEY_SUFFIXES = ("_API_KEY", "_KEY", "_TOKEN", "_ACCESS_KEY_ID")
 """Endings of the variables that are taken from a `.env`; everything else in it belongs to somebody else."""
 
 Key = tuple[str, ...]

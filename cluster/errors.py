@@ -27,6 +27,7 @@
     │   ├── StateUnwritable            5   full disk, read-only state directory
     │   ├── WorkspaceError             5   git failed, or a run's repository is damaged
     │   └── ClusterError               5
+    │       └── NodeLost               5   a machine of the cluster is gone
     └── Cancelled                    130
 
 Each message is one line that names the thing, the value and the remedy. Every class takes exactly that
@@ -153,6 +154,10 @@ class WorkspaceError(InfrastructureError):
 
 
 class ClusterError(InfrastructureError):
+    pass
+
+
+class NodeLost(ClusterError):
     pass
 
 

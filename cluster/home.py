@@ -27,6 +27,11 @@ class Home(BaseModel):
     """`code_hash()` of who made this home: hosts that run other code get another namespace."""
 
     @property
+    def lake_storage(self) -> dict[str, str]:
+        """How the lake's object store is reached, beside what the environment says."""
+        return dict(self.settings.get("lake", {}).get("storage", {}))
+
+    @property
     def ledger_namespace(self) -> str:
         """Ray namespace of the one keeper and the one lake writer of this ledger."""
         return f"bessemer-ledger-{content_hash(self.ledger_url)[:12]}"
@@ -57,6 +62,9 @@ def code_hash() -> str:
     digest = hashlib.sha256()
     for folder in STEERING_FOLDERS:
         for path in sorted((root / folder).rglob("*")):
+            # Files for Ray's launcher steer no run.
+            if path.parent.name == "clusters":
+                continue
             if path.suffix in {".py", ".md", ".yaml", ".json"} and path.is_file():
                 digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

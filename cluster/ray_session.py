@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -128,6 +129,11 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
     """
     import ray
 
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"--address {address} is Ray Client's, which has no machine in the cluster to work on; give HOST:PORT on a "
+            "machine of the cluster, or submit it there with `ray job submit`"
+        )
     _quiet_environment()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     warm = None if address or private else warm_cluster()
@@ -149,9 +155,20 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         where = address or (warm.address if warm else "this machine")
+        if refused := _token_refused(str(error)):
+            raise ClusterError(f"Ray at {where} {refused}") from None
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ClusterError(f"Ray at {where} cannot be used: {reason}; try `bessemer cluster status`") from None
     return Joined("private", str(started.address_info.get("gcs_address", "")))
+
+
+def _token_refused(text: str) -> str:
+    """What a person can do where Ray's error is about its token; empty where it is not."""
+    if not re.search(r"auth|token", text, re.I):
+        return ""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return "wants a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it"
+    return "does not take this token; set RAY_AUTH_TOKEN_PATH to the file that holds the cluster's"
 
 
 def leave() -> None:

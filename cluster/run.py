@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.cluster import telemetry
-from bessemer.cluster.errors import BessemerError, Fenced, JournalDiverged, RunIsOpen
+from bessemer.cluster.errors import BessemerError, Fenced, JournalDiverged, LedgerUnavailable, RunIsOpen
 from bessemer.cluster.identity import Owner, read_owner
 from bessemer.cluster.ledger import (
     BeginStep,
@@ -212,6 +212,9 @@ async def lease(run: Run, owner: Owner, seconds: float) -> Any:
             await asyncio.sleep(seconds / 3)
             try:
                 await run.ledger.renew(Renew(run=run.id, owner=str(owner), epoch=run.epoch))
+            except LedgerUnavailable:
+                # Nobody else can take the run while the ledger is away either; the work decides how long to wait.
+                continue
             except Fenced as refusal:
                 lost.append(refusal)
                 if block is not None:

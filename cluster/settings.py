@@ -110,11 +110,15 @@ class LedgerSettings(_Section):
     """SQLAlchemy URL of the ledger; empty is `ledger.db` in the state directory."""
     lease_seconds: Annotated[Duration, Field(le=600)] = 30.0
     """How long a run's host may be silent before another may take the run over; ten minutes at most."""
+    patience: Duration = 600.0
+    """How long work in hand waits for a PostgreSQL that does not answer, before its run breaks off to be resumed."""
 
 
 class LakeSettings(_Section):
     url: str = ""
-    """Folder or object store of the lake; empty is `lake/` in the state directory."""
+    """Folder or object store of the lake (`s3://bucket/prefix`); empty is `lake/` in the state directory."""
+    storage: dict[str, str] = {}
+    """How the object store is reached where the AWS_* variables don't say it: endpoint, region, allow_http."""
 
 
 class ClusterSettings(_Section):

@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bessemer.actors._nodes import check_nodes
 from bessemer.cluster import ray_session
 from bessemer.cluster.home import Home
+from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import KeeperLock, Ledger
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._driver import Driver
@@ -23,7 +25,7 @@ def check_ledger(home: Home, *, shared: bool) -> None:
     ledger, unless that keeper is `shared` with us.
     """
     Ledger.open(home.ledger_url).close()
-    if not shared:
+    if not shared and home.ledger_url.startswith("sqlite"):
         lock = KeeperLock(Path(home.state_dir) / "ledger.lock")
         lock.acquire(wait=LOCK_WAIT_SECONDS)
         lock.release()
@@ -32,11 +34,13 @@ def check_ledger(home: Home, *, shared: bool) -> None:
 @contextlib.contextmanager
 def driving(home: Home, settings: Settings, *, address: str = "", detach: bool = False) -> Iterator[Driver]:
     """Join Ray as the settings say and drive. With `detach` the warm cluster is started first if there is none."""
+    Lake(home.lake_url, home.lake_storage).check()
     check_ledger(home, shared=bool(address or settings.cluster.address or detach or ray_session.warm_cluster()))
     if detach and not (address or settings.cluster.address):
         ray_session.start_warm(settings.cluster.num_cpus)
     ray_session.join(address or settings.cluster.address, num_cpus=settings.cluster.num_cpus)
     try:
+        check_nodes(home)
         yield Driver(home)
     finally:
         ray_session.leave()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests._postgresql import Postgresql, programs
+from tests._s3 import CREDENTIALS, S3
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +54,37 @@ def write_project(root: Path) -> None:
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=root, check=True)
     (root / "NOTES.md").write_text("# Notes\n\nNot committed yet.\n")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgresql]:
+    """A PostgreSQL server of this session."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("no PostgreSQL server is installed; the extra `dev` brings one")
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    server = Postgresql(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """A server that speaks S3, and the credentials for it in this session's environment."""
+    pytest.importorskip("moto", reason="the extra `dev` is not installed: it brings the S3 server")
+    server = S3()
+    before = {name: os.environ.get(name) for name in CREDENTIALS}
+    os.environ.update(CREDENTIALS)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

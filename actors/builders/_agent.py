@@ -17,6 +17,7 @@ from bessemer.actors.builders._prompts import load_prompt
 from bessemer.actors.builders._remote_model import CallFailed, RemoteModel
 from bessemer.actors.builders._tools import Toolbox, ToolLimits, command_of
 from bessemer.actors.builders.base import BuildRequest, BuildResult, Journal, Prober
+from bessemer.cluster.errors import NodeLost
 from bessemer.cluster.workspace import Repository
 
 RETRIES = 2
@@ -59,6 +60,8 @@ class AgentBuilder:
             async with asyncio.timeout(request.timeout):
                 async with repository.worktree(Path(request.worktree), request.base) as worktree:
                     return await self._work(request, journal, prober, repository, worktree)
+        except NodeLost as lost:
+            return BuildResult(status="failed", failure=CallFailure(kind="infrastructure", message=lost.message))
         except TimeoutError:
             message = f"the candidate took more than {request.timeout:.0f} s; raise its timeout or split the task"
             return BuildResult(status="failed", failure=CallFailure(kind="timeout", message=message))

@@ -14,11 +14,14 @@ class ToolFault(Exception):
 class Confined:
     """A worktree as a model may reach it: relative paths only, nothing outside, nothing of git."""
 
-    def __init__(self, root: Path, readable: tuple[str, ...] = ()) -> None:
-        """`readable` are files outside the worktree that may be read by exactly these absolute paths."""
+    def __init__(self, root: Path, readable: tuple[str, ...] = (), really: tuple[str, ...] = ()) -> None:
+        """`readable` are files outside the worktree that may be read by exactly these absolute paths.
+
+        `really` says, in the same order, where they are on this machine, if not there.
+        """
         self.real_root = Path(os.path.realpath(root))
         """The worktree with every link on the way to it followed."""
-        self._readable = frozenset(readable)
+        self._readable = dict(zip(readable, really or readable, strict=True))
 
     def inside(self, path: str) -> Path:
         """The place of a relative path, links followed. Raises ToolFault where it is not the worktree's."""
@@ -46,7 +49,7 @@ class Confined:
 
     def text(self, path: str, limit: int) -> str:
         """A file's text. Raises ToolFault for what is no text file of at most `limit` bytes."""
-        place = Path(path) if path in self._readable else self.inside(path)
+        place = Path(self._readable[path]) if path in self._readable else self.inside(path)
         try:
             facts = place.stat()
             if not stat.S_ISREG(facts.st_mode):

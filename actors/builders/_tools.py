@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -14,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from bessemer.actors.builders._confine import Confined, ToolFault
 from bessemer.actors.builders.base import BuildRequest, Journal
 from bessemer.cluster.canonical import content_hash
-from bessemer.cluster.errors import DeliverableError
+from bessemer.cluster.errors import DeliverableError, NodeLost
 from bessemer.cluster.sandbox import SandboxPolicy, run
-from bessemer.cluster.workspace import Repository
+from bessemer.cluster.workspace import Repository, has
 
 
 class ToolLimits(BaseModel):
@@ -56,7 +57,7 @@ class Toolbox:
         self._repository = repository
         self._worktree = worktree
         self._limits = limits
-        self._files = Confined(worktree, request.hand_off)
+        self._files = Confined(worktree, request.hand_off, request.hand_off_at)
         self._last, self._repeated = "", 0
         self._tree = ""
         self._behind = False
@@ -137,6 +138,8 @@ class Toolbox:
         if (refusal := self._refusal(name, arguments)) is not None:
             return self._told(name, refusal, 0.0, ok=False)
         if (known := await self._journal.recall(f"tool-{number}")) is not None:
+            if changes and not await has(self._repository, known["tree"]):
+                await self._redo(number, work, known["tree"])
             self._behind = self._behind or known["tree"] != self._tree
             self._tree = known["tree"]
             return self._told(name, known["result"], known["seconds"], ok=known["ok"])
@@ -156,6 +159,18 @@ class Toolbox:
         }
         stored = await self._journal.observe(f"tool-{number}", value)
         return self._told(name, stored["result"], stored["seconds"], ok=stored["ok"])
+
+    async def _redo(self, number: int, work: Callable[[], Awaitable[str]], tree: str) -> None:
+        """Do a change again on a machine that does not hold its tree. Raises NodeLost where it comes out else."""
+        await self.settle()
+        with contextlib.suppress(ToolFault):
+            await work()
+        self._tree = await self._repository.tree_hash(self._worktree)
+        if self._tree != tree:
+            raise NodeLost(
+                f"tool call {number} left tree {tree[:12]} on a machine that is gone and {self._tree[:12]} here; the "
+                "candidate cannot go on"
+            )
 
     async def _record_tree(self, result: str, ok: bool) -> tuple[str, bool]:
         try:

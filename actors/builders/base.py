@@ -33,6 +33,8 @@ class BuildRequest(_Frozen):
     criteria: tuple[Criterion, ...] = ()
     hand_off: tuple[str, ...] = ()
     """Absolute paths of files the builder may read for context; named, never summarised."""
+    hand_off_at: tuple[str, ...] = ()
+    """Where those files really are, in the same order; empty where they are at their own paths."""
     probes: tuple[str, ...] = ()
     """Names or command lines of the probes that measure the work."""
     baseline: tuple[ProbeResult, ...] = ()

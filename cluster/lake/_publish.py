@@ -11,11 +11,16 @@ import json
 import random
 import time
 from collections import defaultdict
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bessemer.cluster.errors import LakeError
-from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema, described, lake_row, refuse_newer
+from bessemer.cluster.lake._place import Place
+from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema, described, lake_row
 from bessemer.cluster.records import EventRecord, QuarantineRecord
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 BATCH = 5_000
 CONFLICT_TRIES = 20
@@ -37,8 +42,15 @@ class _Row(NamedTuple):
 class Publisher:
     """The one publisher of one keeper's outbox."""
 
-    def __init__(self, lake_url: str, ledger_uuid: str, keeper: str, source: OutboxSource) -> None:
-        self._url = lake_url.rstrip("/")
+    def __init__(
+        self,
+        lake_url: str,
+        ledger_uuid: str,
+        keeper: str,
+        source: OutboxSource,
+        storage: Mapping[str, str] | None = None,
+    ) -> None:
+        self._place = Place(lake_url, storage)
         self._app = f"{ledger_uuid}:{keeper}"
         self._source = source
 
@@ -74,37 +86,24 @@ class Publisher:
         return [(record.table, lake_row(record.table, record.model_dump())) for record in (aside, event)]
 
     def _append(self, table: str, rows: list[_Row]) -> None:
-        from deltalake.exceptions import CommitFailedError, DeltaError
+        from deltalake.exceptions import CommitFailedError
 
-        uri = f"{self._url}/{table}"
         for _ in range(CONFLICT_TRIES):
             try:
-                return _append_new(uri, table, f"{self._app}:{table}", rows)
+                with self._place.troubles(table, "written"):
+                    return _append_new(self._place, table, f"{self._app}:{table}", rows)
             except CommitFailedError:
                 # Another writer was first: look again at what is there, a moment later than it does.
                 time.sleep(random.uniform(0.005, 0.05))  # noqa: S311
-            except (DeltaError, OSError) as error:
-                raise LakeError(
-                    f"the lake table {uri} cannot be written: {' '.join(str(error).split())[:200]}"
-                ) from None
+        uri = self._place.uri(table)
         raise LakeError(f"the lake table {uri} is written by others all the time; rows wait in the ledger")
 
 
-def _append_new(uri: str, table: str, app: str, rows: list[_Row]) -> None:
+def _append_new(place: Place, table: str, app: str, rows: list[_Row]) -> None:
     """Append the rows above the table's version for `app`, on condition that it is still the one read."""
-    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+    from deltalake import CommitProperties, Transaction, write_deltalake
 
-    if not DeltaTable.is_deltatable(uri):
-        DeltaTable.create(
-            uri,
-            arrow_schema(table),
-            mode="ignore",
-            partition_by=[PARTITION],
-            name=table,
-            description=described(),
-        )
-    there = DeltaTable(uri)
-    refuse_newer(uri, there.metadata().description)
+    there = place.find(table) or _create(place, table)
     known = there.transaction_version(app) or 0
     fresh = [one for one in rows if one.seq > known]
     if fresh:
@@ -115,6 +114,25 @@ def _append_new(uri: str, table: str, app: str, rows: list[_Row]) -> None:
             schema_mode="merge",
             commit_properties=CommitProperties(app_transactions=[Transaction(app, fresh[-1].seq)]),
         )
+
+
+def _create(place: Place, table: str) -> DeltaTable:
+    from deltalake import DeltaTable
+
+    uri = place.uri(table)
+    DeltaTable.create(
+        uri,
+        arrow_schema(table),
+        mode="ignore",
+        partition_by=[PARTITION],
+        name=table,
+        description=described(),
+        storage_options=place.options,
+    )
+    made = place.find(table)
+    if made is None:
+        raise LakeError(f"the lake table {uri} was made and is gone; is somebody deleting there?")
+    return made
 
 
 def _storable(text: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bessemer.cluster.errors import LakeError, UsageError
-from bessemer.cluster.lake._schemas import arrow_schema, refuse_newer
+from bessemer.cluster.errors import UsageError
+from bessemer.cluster.lake._place import Place
+from bessemer.cluster.lake._schemas import arrow_schema
 from bessemer.cluster.records import TABLES
 
 if TYPE_CHECKING:
@@ -24,13 +25,19 @@ MARK = ".bessemer-export"
 class Lake:
     """The tables under one URL or folder. Tables that do not exist yet read as empty."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, storage: Mapping[str, str] | None = None) -> None:
+        self._place = Place(url, storage)
+        self.url = self._place.url
+
+    def check(self) -> None:
+        """Raises LakeError where an object store cannot be used as it is; a folder is looked at when it is used."""
+        self._place.check()
 
     def table(self, name: str) -> pa.Table:
         """All rows of one table, in its frozen schema; unknown newer columns are left out. Raises LakeError."""
         rows = self._rows(name)
-        return _in_schema(rows.to_table(), arrow_schema(name))
+        with self._place.troubles(name, "read"):
+            return _in_schema(rows.to_table(), arrow_schema(name))
 
     def sql(self, query: str) -> pa.Table:
         """Answer a query over the views. Raises UsageError for anything that is not a read, or does not parse."""
@@ -81,46 +88,42 @@ class Lake:
         return written
 
     def compact(self) -> int:
-        """Merge each table's small files; returns how many files were replaced."""
-        from deltalake import DeltaTable
+        """Merge each table's small files; returns how many files were replaced. Raises LakeError."""
+        from deltalake.exceptions import CommitFailedError
 
         replaced = 0
         for name in TABLES:
-            uri = f"{self.url}/{name}"
-            if DeltaTable.is_deltatable(uri):
-                replaced += int(DeltaTable(uri).optimize.compact().get("numFilesRemoved", 0))
+            try:
+                with self._place.troubles(name, "compacted"):
+                    if there := self._place.find(name):
+                        replaced += int(there.optimize.compact().get("numFilesRemoved", 0))
+            except CommitFailedError:
+                # Somebody else compacts the same files: what both would do is done.
+                continue
         return replaced
 
     def vacuum(self, hours: float) -> int:
         """Delete files that no version of the last `hours` needs; returns how many. Raises UsageError below 1 hour."""
-        from deltalake import DeltaTable
-
         if not hours >= 1:
             raise UsageError(f"vacuum keeps at least 1 hour, because readers may still need those files; not {hours:g}")
         removed = 0
         for name in TABLES:
-            uri = f"{self.url}/{name}"
-            if DeltaTable.is_deltatable(uri):
-                kept = int(hours)
-                removed += len(DeltaTable(uri).vacuum(kept, dry_run=False, enforce_retention_duration=False))
+            with self._place.troubles(name, "vacuumed"):
+                if there := self._place.find(name):
+                    kept = int(hours)
+                    removed += len(there.vacuum(kept, dry_run=False, enforce_retention_duration=False))
         return removed
 
     def _rows(self, name: str) -> Dataset:
         """One table as it lies there, read when needed; empty where there is none. Raises LakeError."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
         from pyarrow.dataset import dataset
 
-        schema, uri = arrow_schema(name), f"{self.url}/{name}"
-        try:
-            if not DeltaTable.is_deltatable(uri):
-                return dataset(schema.empty_table())
-            there = DeltaTable(uri)
-            refuse_newer(uri, there.metadata().description)
+        schema, there = arrow_schema(name), self._place.find(name)
+        if there is None:
+            return dataset(schema.empty_table())
+        with self._place.troubles(name, "read"):
             # Files of an older version lack the newer columns: those read as null.
             return there.to_pyarrow_dataset().replace_schema(schema)
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"the lake table {uri} cannot be read: {' '.join(str(error).split())[:200]}") from None
 
     def _write(self, name: str, folder: Path, kind: Format) -> int:
         import json

@@ -7,7 +7,7 @@ the keeper and some commands need it; every other process speaks to the keeper.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bessemer.cluster.ledger._client import LedgerClient
+from bessemer.cluster.ledger._client import LedgerClient, Watcher
 from bessemer.cluster.ledger._lock import KeeperLock
 from bessemer.cluster.ledger.operations import (
     AttemptStatus,
@@ -48,11 +48,14 @@ from bessemer.cluster.ledger.operations import (
 if TYPE_CHECKING:
     from bessemer.cluster.ledger._keeper import GroupCommit
     from bessemer.cluster.ledger._ledger import Ledger
+    from bessemer.cluster.ledger._move import Moved, move_ledger
     from bessemer.cluster.ledger._reads import AttemptRow, AuditRow, CallRow, RunRow, ScopeRow, StepRow
 
 _LATER = {
     "GroupCommit": "_keeper",
     "Ledger": "_ledger",
+    "Moved": "_move",
+    "move_ledger": "_move",
     **dict.fromkeys(("AttemptRow", "AuditRow", "CallRow", "RunRow", "ScopeRow", "StepRow"), "_reads"),
 }
 
@@ -74,6 +77,7 @@ __all__ = [
     "Leased",
     "Ledger",
     "LedgerClient",
+    "Moved",
     "Observe",
     "Observed",
     "OpenRun",
@@ -99,7 +103,9 @@ __all__ = [
     "Submitted",
     "Sweep",
     "Swept",
+    "Watcher",
     "attempt_id",
+    "move_ledger",
 ]
 
 

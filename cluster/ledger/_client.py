@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import pydantic_core
 
@@ -58,6 +58,16 @@ PATIENCE_SECONDS = 60.0
 SURELY_READABLE, ENVELOPE = 150, 6
 """A message with fewer brackets is not nested too deeply for the reader on the other side; the answer adds a few."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
+TOLD_AFTER_SECONDS = 2.0
+"""A ledger that is away for less is no news: a keeper that was restarted takes about that long."""
+
+
+class Watcher(Protocol):
+    """Whoever is told that the ledger does not answer, and that it does again."""
+
+    def away(self, why: str) -> None: ...
+
+    def back(self, seconds: float) -> None: ...
 
 
 class _Waiting(NamedTuple):
@@ -76,7 +86,7 @@ class LedgerClient:
     carry their tokens, so that a repeat changes nothing.
     """
 
-    def __init__(self, send: Send, *, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, send: Send, *, patience: float = PATIENCE_SECONDS, watcher: Watcher | None = None) -> None:
         """`send` takes a JSON list of operations and returns the JSON list of their answers.
 
         It raises LedgerUnavailable or ConnectionError where it cannot tell what became of the message, and any other
@@ -85,13 +95,18 @@ class LedgerClient:
         self._send = send
         self._keeper: GroupCommit | None = None
         self._patience = patience
+        self._watcher = watcher
+        self._away_since = 0.0
+        self._told = False
         self._waiting: list[_Waiting] = []
         self._flying: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def local(cls, keeper: GroupCommit, *, patience: float = PATIENCE_SECONDS) -> LedgerClient:
+    def local(
+        cls, keeper: GroupCommit, *, patience: float = PATIENCE_SECONDS, watcher: Watcher | None = None
+    ) -> LedgerClient:
         """A client of a keeper in this process and event loop: the same, without JSON between."""
-        client = cls(_nowhere, patience=patience)
+        client = cls(_nowhere, patience=patience, watcher=watcher)
         client._keeper = keeper
         return client
 
@@ -193,7 +208,7 @@ class LedgerClient:
         while True:
             left = deadline - time.monotonic()
             try:
-                return await asyncio.wait_for(self._try(batch), max(left, 0.001))
+                answers = await asyncio.wait_for(self._try(batch), max(left, 0.001))
             except TimeoutError:
                 raise LedgerUnavailable(f"the ledger did not answer within {self._patience:.0f} s") from None
             except (LedgerUnavailable, ConnectionError) as error:
@@ -201,8 +216,24 @@ class LedgerClient:
                     if isinstance(error, LedgerUnavailable):
                         raise
                     raise LedgerUnavailable(f"the ledger cannot be reached: {error}") from error
+                self._missed(error)
+            else:
+                self._reached()
+                return answers
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _missed(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if self._watcher is not None and not self._told and now - self._away_since >= TOLD_AFTER_SECONDS:
+            self._told = True
+            self._watcher.away(str(error))
+
+    def _reached(self) -> None:
+        if self._watcher is not None and self._told:
+            self._watcher.back(time.monotonic() - self._away_since)
+        self._away_since, self._told = 0.0, False
 
     async def _try(self, batch: list[_Waiting]) -> list[Answer]:
         if self._keeper is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sqlite3
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
@@ -24,14 +25,25 @@ from bessemer.cluster.errors import (
     SettingsError,
     StateUnwritable,
 )
+from bessemer.cluster.ledger import _postgresql
 from bessemer.cluster.ledger import _schema as t
+from bessemer.cluster.ledger.migrations import upgrade
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction."""
 CHECKED_WHOLE = 16 * 2**20
 """Files up to this many bytes are checked page by page when they are opened; larger ones as they are read."""
+DECIDED_AGAIN = 20
+"""How often one group is decided again because another keeper of the same database was first."""
 READ_ONLY = "bessemer_read_only"
 """Execution option of a connection whose transactions take no write lock."""
+
+
+class _Known(NamedTuple):
+    uuid: str
+    version: int
 
 
 class Store:
@@ -60,9 +72,8 @@ class Store:
             found = self._known_ledger(connection)
         if found or create:
             self._write_ahead()
-        if found is None and create:
-            with self.writing() as connection:
-                found = self._known_ledger(connection) or _lay_out(connection)
+        if (found is None and create) or (found and found.version < t.SCHEMA_VERSION):
+            found = self.transact(self._bring_up_to_date)
         if found is None:
             raise LedgerUnavailable(f"there is no ledger in {self.name}; start a run there first")
         if self.path and self.path.stat().st_size <= CHECKED_WHOLE:
@@ -70,7 +81,18 @@ class Store:
                 problem = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
             if problem != "ok":
                 raise LedgerCorrupted(_corrupted(self.name, " ".join(problem.split())))
-        return found
+        return found.uuid
+
+    def _bring_up_to_date(self, connection: Connection) -> _Known:
+        """Lay the ledger out if there is none, migrate one of an older version; several processes may try at once."""
+        if self.path is None:
+            _postgresql.lock_layout(connection)
+        found = self._known_ledger(connection)
+        if found is None:
+            return _Known(_lay_out(connection), t.SCHEMA_VERSION)
+        if found.version < t.SCHEMA_VERSION:
+            upgrade(connection, found.version)
+        return _Known(found.uuid, t.SCHEMA_VERSION)
 
     def _write_ahead(self) -> None:
         """Put the file into WAL mode, for good, once it is known to be a ledger's or nobody's.
@@ -89,8 +111,8 @@ class Store:
                     return
             time.sleep(0.02)
 
-    def _known_ledger(self, connection: Connection) -> str | None:
-        """The uuid of the ledger that is here, or None if the database is empty."""
+    def _known_ledger(self, connection: Connection) -> _Known | None:
+        """The ledger that is here, or None if the database is empty."""
         tables = inspect(connection).get_table_names()
         if not tables:
             return None
@@ -105,7 +127,9 @@ class Store:
                 f"the ledger {self.name} has schema version {version} and this Bessemer knows {t.SCHEMA_VERSION}; "
                 "upgrade Bessemer to use it"
             )
-        return ledger
+        if moved := values.get(t.MOVED_KEY):
+            raise SettingsError(f"the ledger {self.name} was moved to {moved}; set ledger.url to that")
+        return _Known(ledger, int(version))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -115,10 +139,27 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
 
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, once its transaction is durable.
+
+        It is done again from the start where another keeper's transaction was in the way, so it must keep no memory.
+        """
+        for left in reversed(range(DECIDED_AGAIN)):
+            try:
+                with self.writing() as connection:
+                    return work(connection)
+            except _WasInTheWay:
+                if not left:
+                    raise
+            time.sleep(random.uniform(0.001, 0.05))  # noqa: S311  (jitter, not a secret)
+        raise AssertionError("the last turn returns or raises")
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment and blocks nobody."""
         with self.troubles(), self.engine.connect() as connection:
+            if self.path is None:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection.execution_options(**{READ_ONLY: True})
 
     def forget_erased(self) -> None:
@@ -166,7 +207,7 @@ def _parse(url: str) -> URL:
         raise SettingsError(f"ledger.url {url!r} is neither sqlite nor postgresql")
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise SettingsError(f"ledger.url {url!r} names no file, and a ledger that forgets is none")
-    return parsed
+    return parsed if parsed.get_backend_name() == "sqlite" else _postgresql.normalised(parsed)
 
 
 def _file_of(url: URL) -> Path | None:
@@ -191,8 +232,7 @@ def _prepare_file(path: Path, *, create: bool) -> None:
 
 def _make_engine(url: URL, *, durable: bool) -> Engine:
     if url.get_backend_name() == "postgresql":
-        # Positional parameters, because bulk writes hand over plain tuples.
-        return create_engine(url, paramstyle="format", pool_pre_ping=True)
+        return _postgresql.make_engine(url, durable=durable)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     level = "FULL" if durable else "OFF"
 
@@ -226,18 +266,26 @@ _UNWRITABLE = ("disk is full", "readonly database", "unable to open database fil
 _CORRUPTED = ("malformed", "not a database", "file is encrypted", "malformed database schema")
 
 
+class _WasInTheWay(LedgerUnavailable):
+    """Another keeper's transaction was first; nothing was done, and the same work may be done again."""
+
+
 def _translated(name: str, error: DBAPIError | sqlite3.Error) -> InfrastructureError:
     line = _line(error.orig if isinstance(error, DBAPIError) and error.orig else error)
     words = line.lower()
-    if any(sign in words for sign in _UNWRITABLE):
+    code = _postgresql.code_of(error) if isinstance(error, DBAPIError) else ""
+    if code in _postgresql.REPEATED:
+        return _WasInTheWay(f"the ledger {name} is written by others all the time: {line}; try again")
+    if code in _postgresql.UNWRITABLE or (not code and any(sign in words for sign in _UNWRITABLE)):
         return StateUnwritable(_unwritable(name, line))
-    if any(sign in words for sign in _CORRUPTED):
+    if code in _postgresql.CORRUPTED or (not code and any(sign in words for sign in _CORRUPTED)):
         return LedgerCorrupted(_corrupted(name, line))
     return LedgerUnavailable(f"the ledger {name} does not answer: {line}")
 
 
 def _unwritable(name: str, why: str) -> str:
-    return f"the ledger {name} cannot be written: {why}; free space or make its folder writable, then try again"
+    mend = "give the role the right to write" if "permission denied for" in why else "make its folder writable"
+    return f"the ledger {name} cannot be written: {why}; free space or {mend}, then try again"
 
 
 def _corrupted(name: str, why: str) -> str:

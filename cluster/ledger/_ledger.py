@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
-from sqlalchemy import Connection, Double, delete, literal_column, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, delete, select
 
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._decide import decide, not_storable
@@ -26,7 +24,7 @@ Clock = Callable[[], float]
 class Ledger(Reads):
     """The durable account of runs, steps, calls and money. `docs/ledger.md` says what each operation does.
 
-    Blocking; may be used from any thread, and by several processes on one file.
+    Blocking; may be used from any thread, and by several processes on one file or database.
     """
 
     def __init__(self, store: Store, policy: Policy, keeper: str, clock: Clock | None) -> None:
@@ -34,8 +32,7 @@ class Ledger(Reads):
         self._policy = policy
         self._keeper = keeper
         self._clock = clock
-        dialect = store.engine.dialect
-        self._now = str(select(_database_clock(dialect.name)).compile(dialect=dialect))
+        self._now = t.clock_text(store.engine.dialect)
         self._writer = Writer(store.engine.dialect, keeper)
 
     @classmethod
@@ -65,6 +62,11 @@ class Ledger(Reads):
         """The ledger's own id, made when it was laid out: 32 hex characters."""
         return self._store.ledger_uuid
 
+    @property
+    def name(self) -> str:
+        """The ledger's file, or its server's URL without the password."""
+        return self._store.name
+
     def apply(self, ops: Sequence[Operation]) -> list[Answer]:
         """Apply `ops` in order as one durable transaction; answers in the same order.
 
@@ -81,13 +83,17 @@ class Ledger(Reads):
             else:
                 sound.append((place, operation))
         if sound:
-            with self._store.writing() as connection:
-                work = self._work(connection)
-                load(connection, wanted(operation for _, operation in sound), work)
-                for place, operation in sound:
-                    answers[place] = decide(work, operation)
-                self._writer.flush(connection, work)
+            decided = self._store.transact(lambda connection: self._decide(connection, [one for _, one in sound]))
+            for (place, _), answer in zip(sound, decided, strict=True):
+                answers[place] = answer
         return [answer for answer in answers if answer is not None]
+
+    def _decide(self, connection: Connection, ops: Sequence[Operation]) -> list[Answer]:
+        work = self._work(connection)
+        load(connection, wanted(ops), work)
+        answers = [decide(work, operation) for operation in ops]
+        self._writer.flush(connection, work)
+        return answers
 
     def _work(self, connection: Connection) -> Work:
         now = self._clock() if self._clock else float(connection.exec_driver_sql(self._now).scalar_one())
@@ -106,22 +112,22 @@ class Ledger(Reads):
 
     def delete_outbox(self, upto_seq: int) -> None:
         """Forget rows up to and including `upto_seq`, which are in the lake now. Their numbers are never used again."""
-        with self._store.writing() as connection:
-            connection.execute(delete(t.outbox).where(t.outbox.c.keeper == self._keeper, t.outbox.c.seq <= upto_seq))
+        old = delete(t.outbox).where(t.outbox.c.keeper == self._keeper, t.outbox.c.seq <= upto_seq)
+        self._store.transact(lambda connection: connection.execute(old))
 
     def delete_run(self, run: str, by: str = "") -> None:
         """Erase a run's answers, results, observations and pins; it cannot be resumed then. Its money stays.
 
         Audited. Raises RunIsOpen while a process holds the run, LedgerRefusal if there is none of that id.
         """
-        with self._store.writing() as connection:
-            erase_run(connection, self._work(connection), self._writer, run, by)
+        self._store.transact(lambda one: erase_run(one, self._work(one), self._writer, run, by))
         self._store.forget_erased()
 
     def prune(self, older_than_seconds: float, by: str = "") -> int:
         """Erase every run that ended longer ago than that, as `delete_run` does; returns how many. Audited."""
-        with self._store.writing() as connection:
-            erased = erase_ended(connection, self._work(connection), self._writer, older_than_seconds, by)
+        erased = self._store.transact(
+            lambda one: erase_ended(one, self._work(one), self._writer, older_than_seconds, by)
+        )
         self._store.forget_erased()
         return erased
 
@@ -136,9 +142,3 @@ class Ledger(Reads):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _database_clock(dialect: str) -> ColumnElement[Any]:
-    if dialect == "postgresql":
-        return literal_column("extract(epoch from clock_timestamp())", Double)
-    return literal_column("(julianday('now') - 2440587.5) * 86400.0", Double)

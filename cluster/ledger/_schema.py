@@ -13,11 +13,31 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+from typing import Any
 
-SCHEMA_VERSION = 1
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    literal_column,
+    select,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+SCHEMA_VERSION = 2
+"""Raised together with a new file in `migrations/versions`."""
 VERSION_KEY = "schema_version"
 UUID_KEY = "ledger_uuid"
+MOVED_KEY = "moved_to"
+"""Where a ledger was moved; there is one only in a ledger that nobody may use any more."""
+REVISION_TABLE = "ledger_revision"
+"""Alembic's own note of the version; there once a ledger was migrated."""
 
 metadata = MetaData()
 
@@ -52,6 +72,9 @@ run = Table(
     Column("ended_at", Double),
     Column("erased_at", Double),
 )
+
+_open = run.c.status == "open"
+Index("run_open", run.c.id, sqlite_where=_open, postgresql_where=_open)
 
 token = Table(
     "token",
@@ -145,6 +168,14 @@ audit = Table(
     Column("by", Text, nullable=False),
     Column("detail", Text, nullable=False),
 )
+
+
+def clock_text(dialect: Dialect) -> str:
+    """The query for the database's clock, in seconds since the epoch."""
+    clock: ColumnElement[Any] = literal_column("(julianday('now') - 2440587.5) * 86400.0", Double)
+    if dialect.name == "postgresql":
+        clock = literal_column("extract(epoch from clock_timestamp())", Double)
+    return str(select(clock).compile(dialect=dialect))
 
 
 def counter_key(keeper: str) -> str:

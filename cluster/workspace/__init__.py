@@ -9,6 +9,7 @@ from bessemer.cluster.workspace._export import export_branch, export_patch, expo
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._size import size_of_work
+from bessemer.cluster.workspace._travel import has, pack, receiver, unpack
 from bessemer.cluster.workspace._types import (
     Applied,
     Commit,
@@ -36,9 +37,13 @@ __all__ = [
     "export_branch",
     "export_patch",
     "export_to",
+    "has",
+    "pack",
     "read_intake",
+    "receiver",
     "recover",
     "size_of_work",
     "take_in",
+    "unpack",
     "user_checkout_hash",
 ]

@@ -73,7 +73,7 @@ def estimate_of(prepared: Prepared, settings: Settings) -> Estimate:
     return estimate(
         plan,
         book_of(settings.backends),
-        Lake(prepared.home.lake_url),
+        Lake(prepared.home.lake_url, prepared.home.lake_storage),
         priced_as=lambda backend: priced_as(backend, settings.backends),
         deliverable_bytes=sum(size_of_work(source) for source in _read_by(plan)),
         cap=prepared.budget,

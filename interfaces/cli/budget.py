@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Show budgets and what is in doubt.")
 doubts = typer.Typer(help="Calls that were lost in flight and stay charged at their worst case.")
-ledger_app = typer.Typer(help="Keep the ledger small.")
+ledger_app = typer.Typer(help="Move the ledger, and keep it small.")
 app.add_typer(doubts, name="doubts")
 
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
@@ -133,6 +134,31 @@ def prune(
     with _ledger(config) as ledger:
         erased = ledger.prune(parse_duration(older_than, "--older-than"))
     print(f"erased the answers of {erased} runs; their costs stay", file=sys.stderr)
+
+
+@ledger_app.command()
+def migrate(
+    to: Annotated[str, typer.Option(metavar="URL", help="An empty database: postgresql+psycopg://… or sqlite:////…")],
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Move this folder's ledger to another database: all of it, checked, or nothing."""
+    from bessemer.cluster.ledger import KeeperLock, move_ledger
+    from bessemer.cluster.money import format_usd
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces._prepare import home_of
+
+    home = home_of(load_settings(files=config or []))
+    # A keeper that lives would go on with the old file.
+    with KeeperLock(Path(home.state_dir) / "ledger.lock"):
+        moved = move_ledger(home.ledger_url, to)
+    if as_json:
+        print(json.dumps(moved._asdict()))
+    print(
+        f"moved {sum(moved.rows.values())} rows with {format_usd(moved.charged)} of charges; now set ledger.url to the "
+        "new database (the old one refuses work)",
+        file=sys.stderr,
+    )
 
 
 def _ledger(config: list[Path] | None) -> Ledger:

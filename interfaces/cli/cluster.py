@@ -104,11 +104,11 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("actor", "home", "pid", "hosts"):
+    for column in ("actor", "machine", "home", "pid", "hosts"):
         table.add_column(column, overflow="fold")
     for row in rows:
         hosts = ", ".join(map(str, row.get("hosts", []))) or row.get("problem", "idle")
-        table.add_row(row["actor"], row["home"], str(row.get("pid", "-")), hosts)
+        table.add_row(row["actor"], row.get("node", "-"), row["home"], str(row.get("pid", "-")), hosts)
     console = Console(highlight=False)
     console.print(f"cluster at {address}", markup=False)
     console.print(table if rows else "no hosts yet: they start with the first run")

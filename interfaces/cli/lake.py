@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Query and export what was recorded.")
 
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
-Place = Annotated[str, typer.Option("--lake", metavar="DIR", help="Another lake than this folder's.")]
+Place = Annotated[
+    str, typer.Option("--lake", metavar="URL", help="Another lake than this folder's: a folder or s3://.")
+]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 
 
@@ -103,10 +105,8 @@ def _lake(place: str, config: list[Path] | None) -> Lake:
     from bessemer.cluster.lake import Lake
     from bessemer.cluster.settings import load_settings
 
-    if place:
-        return Lake(place)
     settings = load_settings(files=config or [])
-    return Lake(settings.lake.url or str(settings.state_dir.absolute() / "lake"))
+    return Lake(place or settings.lake.url or str(settings.state_dir.absolute() / "lake"), settings.lake.storage)
 
 
 def _plain(value: Any) -> Any:

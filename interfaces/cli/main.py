@@ -26,7 +26,7 @@ ENTRIES = {
     "cluster": Entry("cluster", "app", "Keep a local cluster warm, and see what its hosts are doing."),
     "backend": Entry("backend", "app", "See which models can be reached, and what they cost."),
     "budget": Entry("budget", "app", "Show budgets and what is in doubt."),
-    "ledger": Entry("budget", "ledger_app", "Keep the ledger small."),
+    "ledger": Entry("budget", "ledger_app", "Move the ledger, and keep it small."),
     "config": Entry("config", "app", "See, choose and check configurations."),
 }
 SECTIONS = (

@@ -11,8 +11,9 @@ from bessemer.actors.builders._agent import AgentBuilder
 from bessemer.actors.builders._tools import ToolLimits
 from bessemer.actors.judging.types import Task
 from bessemer.cluster.errors import BudgetExhausted
+from bessemer.cluster.workspace import pack, receiver, unpack
 
-from .conftest import DONE, MemoryJournal, RealProber, calls, said
+from .conftest import DONE, MemoryJournal, RealProber, Site, calls, said
 
 TASK = Task(id="t", description="truncate must keep to its width", files=("kit.py",))
 FIX = {"path": "kit.py", "old": 'text + "..."', "new": 'text[: width - 3] + "..."'}
@@ -70,6 +71,35 @@ async def test_a_crash_between_tools_goes_on_from_the_journalled_tree(site, know
     resumed = await build(place, cut)
     assert resumed.tree == whole.tree
     assert await place.read(resumed.commit, "counter.txt") == "x\ny\n"
+
+
+async def elsewhere(place, tmp_path):
+    """The site as another machine has it: the base commit, and nothing that was built on it."""
+    repository = await receiver(tmp_path / "elsewhere" / "repository")
+    await unpack(repository, place.base, await pack(place.repository, place.base))
+    return Site(repository, place.base, tmp_path / "elsewhere" / "worktree")
+
+
+async def test_another_machine_does_the_changes_again_and_goes_on(site, tmp_path):
+    place = await site()
+    script = calls(("run", {"command": "echo x >> counter.txt"}), ("edit_file", FIX))
+    journal = MemoryJournal(script, calls(DONE))
+    whole = await build(place, journal)
+    cut = journal.again()
+    cut.bought, cut.requests = cut.bought[:1], cut.requests[:1]
+    there = await elsewhere(place, tmp_path)
+    resumed = await build(there, cut)
+    assert resumed.tree == whole.tree
+    assert await there.read(resumed.commit, "counter.txt") == "x\n"
+
+
+async def test_a_command_that_comes_out_different_there_ends_the_candidate(site, tmp_path):
+    place = await site()
+    journal = MemoryJournal(calls(("run", {"command": "date +%N > when.txt"}), ("edit_file", FIX)), calls(DONE))
+    await build(place, journal)
+    result = await build(await elsewhere(place, tmp_path), journal.again())
+    assert (result.status, result.failure.kind) == ("failed", "infrastructure")
+    assert "machine that is gone" in result.failure.message
 
 
 @pytest.mark.parametrize(
@@ -230,6 +260,14 @@ async def test_hand_off_files_may_be_read_and_nothing_beside_them(site, tmp_path
     await build(place, journal, hand_off=(str(tmp_path / "hand_off.md"),))
     assert [journal.observed[f"tool-{n}"]["ok"] for n in range(3)] == [True, False, False]
     assert (tmp_path / "hand_off.md").read_text() == "read me"
+
+
+async def test_hand_off_files_keep_their_names_on_another_machine(site, tmp_path):
+    (tmp_path / "really").write_text("read me")
+    place = await site()
+    journal = MemoryJournal(calls(("read_file", {"path": "/far/away/hand_off.md"})), calls(DONE))
+    await build(place, journal, hand_off=("/far/away/hand_off.md",), hand_off_at=(str(tmp_path / "really"),))
+    assert journal.observed["tool-0"]["result"] == "read me"
 
 
 async def test_search_finds_lines(site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -117,13 +118,74 @@ def test_the_users_eight_packages_are_direct_dependencies() -> None:
     assert {"embedded", "postgres", "telemetry", "viewer", "dev"} == set(project["optional-dependencies"])
 
 
-def test_ray_takes_the_cluster_file() -> None:
+CLUSTERS = ROOT / "configs" / "clusters"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "ray-cluster.yaml", CLUSTERS / "on-premise.yaml", CLUSTERS / "cloud.yaml"],
+    ids=lambda path: path.stem,
+)
+def test_ray_takes_the_cluster_files(path: Path) -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    written = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    written = yaml.safe_load(path.read_text())
     prepared = prepare_config(copy.deepcopy(written))
     validate_config(prepared)
-    assert prepared["cluster_name"] == "bessemer"
+    assert prepared["cluster_name"].startswith("bessemer")
+    starts = [*written["head_start_ray_commands"], *written["worker_start_ray_commands"]]
+    assert all("RAY_AUTH_MODE=token" in line for line in starts if "ray start" in line)
+
+
+# The names of KubeRay's API, ray.io/v1, as far as these files may use them.
+RAY_CLUSTER = {"rayVersion", "authOptions", "enableInTreeAutoscaling", "headGroupSpec", "workerGroupSpecs"}
+HEAD_GROUP = {"rayStartParams", "serviceType", "template"}
+WORKER_GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+RAY_JOB = {
+    "entrypoint",
+    "runtimeEnvYAML",
+    "shutdownAfterJobFinishes",
+    "ttlSecondsAfterFinished",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "submissionMode",
+    "submitterPodTemplate",
+    "rayClusterSpec",
+}
+CONTAINER = {"name", "image", "env", "envFrom", "resources", "ports", "volumeMounts", "securityContext"}
+POD = {"containers", "volumes", "restartPolicy", "securityContext"}
+
+
+@pytest.mark.parametrize("kind", ["cluster", "job"])
+def test_kubernetes_files_use_the_operators_names(kind: str) -> None:
+    written = yaml.safe_load((CLUSTERS / f"kuberay-{kind}.yaml").read_text())
+    assert (written["apiVersion"], written["kind"]) == ("ray.io/v1", f"Ray{kind.capitalize()}")
+    spec = written["spec"]
+    if kind == "job":
+        assert set(spec) <= RAY_JOB
+        assert spec["backoffLimit"] == 0
+        spec = spec["rayClusterSpec"]
+    assert set(spec) <= RAY_CLUSTER
+    assert spec["authOptions"] == {"mode": "token"}
+    assert set(spec["headGroupSpec"]) <= HEAD_GROUP
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    assert all(set(group) <= WORKER_GROUP for group in groups[1:])
+    for group in groups:
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        assert json.loads(json.loads(group["rayStartParams"]["resources"]))
+        assert set(group["template"]["spec"]) <= POD
+        assert all(set(container) <= CONTAINER for container in group["template"]["spec"]["containers"])
+    import ray
+
+    assert spec["rayVersion"].split(".")[:2] == ray.__version__.split(".")[:2]
+
+
+def test_the_image_is_made_of_files_that_exist() -> None:
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
+    assert copied and all((ROOT / name).exists() for name in copied)
+    known = {"FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "ENTRYPOINT", "CMD"}
+    assert {line.split()[0] for line in lines if line.strip() and not line.startswith("#")} <= known
 
 
 def test_the_hook_configuration_is_valid_and_fetches_nothing(tmp_path: Path) -> None:

@@ -9,19 +9,20 @@ import pytest
 from typer.testing import CliRunner
 
 from bessemer.cluster.errors import UsageError
-from bessemer.cluster.lake import Lake, Publisher
+from bessemer.cluster.lake import Lake
 from bessemer.cluster.records import TABLES
 from bessemer.interfaces.cli.lake import app
 from tests.lake._outbox import Outbox
+from tests.lake._site import Site
 
 
 @pytest.fixture
-async def lake(tmp_path: Path) -> Lake:
+async def lake(site: Site) -> Lake:
     outbox = Outbox()
     for number in range(3):
         outbox.put("calls", {"run": "r", "backend": f"scripted/{number}", "cost": 10 * number, "seconds": 0.5})
-        await Publisher(str(tmp_path / "lake"), "ledger", "0", outbox).publish_once()
-    return Lake(str(tmp_path / "lake"))
+        await site.publisher(outbox).publish_once()
+    return site.lake()
 
 
 async def test_a_query_sees_every_row_and_tables_without_rows(lake: Lake) -> None:

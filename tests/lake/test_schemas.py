@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from bessemer.cluster.errors import LakeError
-from bessemer.cluster.lake import Lake, Publisher, _schemas
+from bessemer.cluster.lake import _schemas
 from bessemer.cluster.records import SCHEMA_MAJOR, SCHEMA_VERSION, TABLES
 from tests.lake._outbox import Outbox
+from tests.lake._site import Site
 
 
 def test_the_frozen_file_holds_the_schemas_of_now() -> None:
@@ -40,7 +40,7 @@ def test_every_column_has_a_meaning() -> None:
     assert bare == []
 
 
-async def test_a_lake_of_the_first_version_takes_and_gives_rows_of_this_one(tmp_path: Path) -> None:
+async def test_a_lake_of_the_first_version_takes_and_gives_rows_of_this_one(site: Site) -> None:
     """A table made before `in_doubt` was a column reads as null there, and grows the column with the next row."""
     import pyarrow as pa
     from deltalake import write_deltalake
@@ -49,11 +49,16 @@ async def test_a_lake_of_the_first_version_takes_and_gives_rows_of_this_one(tmp_
         field for field in _schemas.arrow_schema("calls") if field.name in _schemas.frozen_schemas()["1.1"]["calls"]
     ]
     old = _schemas.lake_row("calls", {"run": "old", "schema_version": 1})
-    write_deltalake(f"{tmp_path}/calls", pa.Table.from_pylist([old], schema=pa.schema(first)), partition_by=["date"])
-    lake = Lake(str(tmp_path))
+    write_deltalake(
+        f"{site.url}/calls",
+        pa.Table.from_pylist([old], schema=pa.schema(first)),
+        partition_by=["date"],
+        storage_options=site.storage or None,
+    )
+    lake = site.lake()
     assert lake.table("calls").column("in_doubt").to_pylist() == [None]
     outbox = Outbox()
     outbox.put("calls", {"run": "new", "in_doubt": True})
-    await Publisher(str(tmp_path), "ledger", "0", outbox).publish_once()
+    await site.publisher(outbox).publish_once()
     found = {row["run"]: row["in_doubt"] for row in lake.table("calls").to_pylist()}
     assert found == {"old": None, "new": True}

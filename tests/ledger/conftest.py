@@ -1,4 +1,7 @@
-"""Ledgers on real files, with a clock that the test moves."""
+"""Ledgers on real databases, with a clock that the test moves.
+
+`url` runs a test twice: on a SQLite file and on a PostgreSQL server. What is about files alone asks for `file_url`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bessemer.cluster.ledger import Ledger
+from tests._postgresql import Postgresql
 from tests.ledger._make import Clock, one, opening
 
 
@@ -17,8 +21,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def file_url(tmp_path: Path) -> str:
+    """A SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'state' / 'ledger.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A ledger's URL where there is nothing yet."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("file_url"))
+    server: Postgresql = request.getfixturevalue("postgresql")
+    return server.new_url()
 
 
 @pytest.fixture
@@ -33,3 +47,11 @@ def opened(ledger: Ledger) -> Ledger:
     """A ledger with run `r`, opened by owner `a` at epoch 1 under a cap of 1000."""
     one(ledger, opening())
     return ledger
+
+
+@pytest.fixture
+def file_ledger(file_url: str, clock: Clock) -> Iterator[Ledger]:
+    """The same as `opened`, and certainly in a file."""
+    with Ledger.open(file_url, clock=clock) as made:
+        one(made, opening())
+        yield made

@@ -55,6 +55,7 @@ from bessemer.cluster.ledger import (
     Sweep,
 )
 from bessemer.cluster.ledger.operations import Operation
+from tests._postgresql import Postgresql
 from tests.ledger._make import Clock
 from tests.ledger._model import OPEN, Attempt, Model, Said, said
 
@@ -101,24 +102,23 @@ def move(weight: int, **draws: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
 
 
 class Bench:
-    """One ledger file for all histories, emptied between them; laying out tables anew would take most of the time."""
+    """One ledger for all histories, emptied between them; laying out tables anew would take most of the time."""
 
-    def __init__(self) -> None:
-        memory = Path("/dev/shm")
-        self.folder = Path(tempfile.mkdtemp(prefix="bsm-ledger-", dir=memory if memory.is_dir() else None))
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.clock = Clock()
         self.ledger = self.open()
-        self.sql = sqlite3.connect(self.folder / "ledger.db", isolation_level=None)
+        self.sql = raw_sql(url)
 
     def open(self) -> Ledger:
-        return Ledger.open(f"sqlite:///{self.folder / 'ledger.db'}", clock=self.clock, durable=False)
+        return Ledger.open(self.url, clock=self.clock, durable=False)
 
     def restart(self) -> None:
         self.ledger.close()
         self.ledger = self.open()
 
     def empty(self) -> None:
-        self.sql.execute("BEGIN IMMEDIATE")
+        self.sql.execute("BEGIN")
         for table in TABLES:
             self.sql.execute(f"DELETE FROM {table}")
         self.sql.execute("COMMIT")
@@ -130,7 +130,15 @@ class Bench:
     def close(self) -> None:
         self.sql.close()
         self.ledger.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def raw_sql(url: str) -> Any:
+    """A connection of the database's own driver, without anything of the ledger's between."""
+    if url.startswith("sqlite"):
+        return sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    import psycopg
+
+    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
 
 bench: Bench
@@ -511,18 +519,33 @@ def _name(table: str, text: str) -> Any:
 
 @pytest.mark.timeout(900)
 def test_the_invariants_hold_in_thousands_of_histories() -> None:
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="bsm-ledger-", dir=memory if memory.is_dir() else None))
+    try:
+        try_histories(f"sqlite:///{folder / 'ledger.db'}", HISTORIES)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.timeout(900)
+def test_the_invariants_hold_on_postgresql(postgresql: Postgresql) -> None:
+    """Fewer, because each statement crosses a socket."""
+    try_histories(postgresql.new_url(), HISTORIES // 20)
+
+
+def try_histories(url: str, count: int) -> None:
     global bench
-    bench = Bench()
+    bench = Bench(url)
     histories.clear()
     with contextlib.closing(bench):
         run_state_machine_as_test(
             Histories,
             settings=settings(
-                max_examples=HISTORIES,
+                max_examples=count,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    assert histories["run"] >= HISTORIES
+    assert histories["run"] >= count

@@ -36,21 +36,21 @@ def open_error(url: str, kind: type[BessemerError], *, create: bool = True) -> s
     return caught.value.message
 
 
-def test_a_ledger_and_its_companions_are_the_owners_alone(opened: Ledger, tmp_path: Path) -> None:
+def test_a_ledger_and_its_companions_are_the_owners_alone(file_ledger: Ledger, tmp_path: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
 
 
-def test_a_ledger_that_others_may_read_is_closed_to_them(url: str, tmp_path: Path) -> None:
-    Ledger.open(url).close()
+def test_a_ledger_that_others_may_read_is_closed_to_them(file_url: str, tmp_path: Path) -> None:
+    Ledger.open(file_url).close()
     path = tmp_path / "state" / "ledger.db"
     path.chmod(0o644)
-    Ledger.open(url).close()
+    Ledger.open(file_url).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_every_commit_waits_for_the_disk(opened: Ledger) -> None:
-    with opened._store.writing() as connection:
+def test_every_commit_waits_for_the_disk(file_ledger: Ledger) -> None:
+    with file_ledger._store.writing() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
@@ -82,8 +82,8 @@ def test_a_url_that_is_no_ledger_is_a_setting_to_mend(url: str) -> None:
     assert "ledger.url" in open_error(url, SettingsError)
 
 
-def test_a_missing_ledger_is_not_made_when_only_looking(url: str, tmp_path: Path) -> None:
-    message = open_error(url, LedgerUnavailable, create=False)
+def test_a_missing_ledger_is_not_made_when_only_looking(file_url: str, tmp_path: Path) -> None:
+    message = open_error(file_url, LedgerUnavailable, create=False)
     assert str(tmp_path) in message
     assert not (tmp_path / "state").exists()
 
@@ -122,24 +122,24 @@ def _folder(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_garbage, _torn, _scratched, _foreign, _unversioned, _folder])
 def test_a_damaged_ledger_says_where_it_is_and_what_to_do(
-    url: str, tmp_path: Path, damage: Callable[[Path], None]
+    file_url: str, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    with Ledger.open(url) as ledger:
+    with Ledger.open(file_url) as ledger:
         ledger.apply([opening(), *(reserving(f"k{index}", index=index, worst=1) for index in range(300))])
     path = tmp_path / "state" / "ledger.db"
     damage(path)
     before = path.read_bytes() if path.is_file() else b""
-    message = open_error(url, LedgerCorrupted)
+    message = open_error(file_url, LedgerCorrupted)
     assert str(path) in message
     assert "move it away" in message
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 
-def test_a_newer_ledger_is_left_alone(url: str, tmp_path: Path) -> None:
-    Ledger.open(url).close()
+def test_a_newer_ledger_is_left_alone(file_url: str, tmp_path: Path) -> None:
+    Ledger.open(file_url).close()
     with sqlite3.connect(tmp_path / "state" / "ledger.db") as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-    message = open_error(url, LedgerTooNew)
+    message = open_error(file_url, LedgerTooNew)
     assert "99" in message and "upgrade" in message
 
 
@@ -155,9 +155,9 @@ def test_a_state_directory_the_kernel_keeps_read_only_is_named() -> None:
     assert "/proc/bessemer" in message and "writable" in message
 
 
-async def test_a_full_disk_acknowledges_nothing_and_a_later_try_works(url: str) -> None:
+async def test_a_full_disk_acknowledges_nothing_and_a_later_try_works(file_url: str) -> None:
     """A limit on the size of files stands for the full disk: the kernel refuses the write all the same."""
-    with Ledger.open(url) as ledger:
+    with Ledger.open(file_url) as ledger:
         one(ledger, opening(caps={"run:r": None}))
         keeper = GroupCommit(ledger)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -174,12 +174,12 @@ async def test_a_full_disk_acknowledges_nothing_and_a_later_try_works(url: str) 
         await keeper.close()
 
 
-def test_a_ledger_removed_while_in_use_takes_no_more_writes(opened: Ledger, tmp_path: Path) -> None:
+def test_a_ledger_removed_while_in_use_takes_no_more_writes(file_ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "state" / "ledger.db").rename(tmp_path / "elsewhere.db")
     with pytest.raises(LedgerUnavailable, match="removed or replaced"):
-        one(opened, reserving())
+        one(file_ledger, reserving())
     (tmp_path / "elsewhere.db").rename(tmp_path / "state" / "ledger.db")
-    assert one(opened, reserving()).fresh
+    assert one(file_ledger, reserving()).fresh
 
 
 def test_two_processes_lay_out_one_ledger(url: str) -> None:

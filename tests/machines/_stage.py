@@ -1,0 +1,41 @@
+"""A project whose ledger and lake may be a server's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bessemer.cluster.lake import Lake
+from bessemer.cluster.ledger import Ledger
+from tests._s3 import CREDENTIALS, S3
+from tests.crash._world import World
+
+
+class Stage(World):
+    """`ledger_url` and `lake_url` as a team would set them; empty is the folder's own."""
+
+    def __init__(
+        self, root: Path, address: str, *, ledger_url: str = "", lake_url: str = "", s3: S3 | None = None
+    ) -> None:
+        super().__init__(root, address, latency=0.2)
+        self._ledger_url, self._lake_url = ledger_url, lake_url
+        self._storage = s3.storage if s3 is not None and lake_url else {}
+        self.configure(ledger={"lease_seconds": 6, "url": ledger_url}, lake={"url": lake_url, "storage": self._storage})
+        (root / ".env").write_text("".join(f"{name}={value}\n" for name, value in CREDENTIALS.items()))
+
+    def configure(self, **sections: dict[str, Any]) -> None:
+        path = self.root / ".bessemer" / "config.yaml"
+        path.write_text(json.dumps(json.loads(path.read_text()) | sections))
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.open(self._ledger_url) if self._ledger_url else super().ledger
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self._lake_url, self._storage) if self._lake_url else super().lake
+
+    def events(self, run: str) -> list[dict[str, Any]]:
+        path = self.root / ".bessemer" / "runs" / run / "events.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,22 @@
+"""What no cluster can be joined with is said in one line, before anything starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from bessemer.cluster import ray_session
+from bessemer.cluster.errors import ClusterError
+
+
+def test_ray_client_is_refused_with_what_to_do_instead() -> None:
+    with pytest.raises(ClusterError) as caught:
+        ray_session.join("ray://head.example.org:10001")
+    assert "ray job submit" in caught.value.message and "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(("mode", "said"), [("", "wants a token"), ("token", "does not take this token")])
+def test_an_error_about_the_token_names_the_variables(monkeypatch: pytest.MonkeyPatch, mode: str, said: str) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    told = ray_session._token_refused("InvalidAuthToken: Authentication token is missing")
+    assert said in told and "RAY_AUTH_TOKEN_PATH" in told
+    assert ray_session._token_refused("connection refused") == ""
