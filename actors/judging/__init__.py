@@ -3,9 +3,11 @@
 from bessemer.actors.judging._criteria import (
     bind_to_probes,
     choose_criteria,
+    file_problems,
     load_file,
     load_preset,
     parse_inline,
+    preset_about,
     preset_names,
 )
 from bessemer.actors.judging._criteria import checked as checked_criteria
@@ -65,6 +67,7 @@ __all__ = [
     "checked_criteria",
     "choose_criteria",
     "criteria_from_probes",
+    "file_problems",
     "folded",
     "gate",
     "goal_task",
@@ -78,6 +81,7 @@ __all__ = [
     "normal",
     "parse_inline",
     "plateau",
+    "preset_about",
     "preset_names",
     "process_learnings",
     "read_next_tasks",

@@ -25,7 +25,8 @@ CriteriaFile = Annotated[
     str | None, typer.Option("--criteria-file", help="JSON or YAML file with criteria.", rich_help_panel=CRITERIA)
 ]
 CriteriaPreset = Annotated[
-    str | None, typer.Option("--criteria-preset", help="default or evaluation.", rich_help_panel=CRITERIA)
+    str | None,
+    typer.Option("--criteria-preset", help="A preset; see `criteria preset list`.", rich_help_panel=CRITERIA),
 ]
 Probes = Annotated[
     list[str] | None,
