@@ -1,5 +1,16 @@
 """Judging: criteria, verdicts, the regression guard and tasks, all computed by code."""
 
+from bessemer.actors.judging._checklist import (
+    AgentScore,
+    Ballot,
+    ChecklistPolicy,
+    ChecklistVerdict,
+    Refused,
+    decide,
+    massgen_knobs,
+    read_ballot,
+    stuck,
+)
 from bessemer.actors.judging._criteria import (
     bind_to_probes,
     choose_criteria,
@@ -30,6 +41,7 @@ from bessemer.actors.judging._guard import (
     merge_guards,
     mixed_passes,
 )
+from bessemer.actors.judging._improvements import TOOL_NAMES, Approach, check_approach
 from bessemer.actors.judging._scoring import CUTOFF, score_of
 from bessemer.actors.judging._tasks import (
     FieldError,
@@ -52,21 +64,30 @@ from bessemer.actors.judging._verdict import (
 )
 
 __all__ = [
+    "AgentScore",
+    "Approach",
+    "Ballot",
     "CUTOFF",
+    "ChecklistPolicy",
+    "ChecklistVerdict",
     "FieldError",
     "MaterialGate",
     "MixedRule",
+    "Refused",
     "Route",
     "RunFiles",
     "Side",
     "SubmissionFile",
+    "TOOL_NAMES",
     "all_tasks",
     "bind_to_probes",
     "candidate_side",
+    "check_approach",
     "check_next_tasks",
     "checked_criteria",
     "choose_criteria",
     "criteria_from_probes",
+    "decide",
     "file_problems",
     "folded",
     "gate",
@@ -76,6 +97,7 @@ __all__ = [
     "load_file",
     "load_preset",
     "mark_contradiction",
+    "massgen_knobs",
     "merge_guards",
     "mixed_passes",
     "normal",
@@ -84,10 +106,12 @@ __all__ = [
     "preset_about",
     "preset_names",
     "process_learnings",
+    "read_ballot",
     "read_next_tasks",
     "read_verdict",
     "route",
     "score_of",
+    "stuck",
     "summary_lines",
     "tasks_from_findings",
     "tasks_json",

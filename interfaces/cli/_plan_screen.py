@@ -51,7 +51,7 @@ def task_rows(plan: ProjectPlan, open_only: bool) -> list[dict[str, Any]]:
     known = plan.by_id()
     rank = {chunk: number for number, chunk in enumerate(chunks_in_order(plan.tasks))}
     ordered = sorted((known[name] for name in in_order(plan.tasks)), key=lambda task: rank[task.chunk])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for task in ordered:
         if task.status == "superseded" or (open_only and task.ended):
             continue
