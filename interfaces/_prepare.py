@@ -38,6 +38,7 @@ from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
 from bessemer.interfaces._budget import caps_of, check_caps
+from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
 
@@ -85,7 +86,7 @@ class Prepared:
 
     spec: RunSpec
     home: Home
-    plan: RefinePlan | CheckPlan
+    plan: Plan
     notices: tuple[str, ...]
     budget: MicroDollars | None
 
@@ -180,7 +181,7 @@ def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: S
 
 def assemble(
     pipeline: str,
-    plan: RefinePlan | CheckPlan,
+    plan: Plan,
     settings: Settings,
     budget: MicroDollars | None,
     notices: Sequence[str],

@@ -4,7 +4,7 @@ from bessemer.actors.reviewers._compare import Comparison, compare, compare_by_p
 from bessemer.actors.reviewers._dispatch import Dispatch, finding_id, lake_rows, signature
 from bessemer.actors.reviewers._evaluate import Evaluation, evaluate, evaluate_by_probes, findings_of
 from bessemer.actors.reviewers._evidence import EvidenceIndex
-from bessemer.actors.reviewers._material import Subject
+from bessemer.actors.reviewers._material import Fence, Subject, headed, read_tree, show_criteria, show_deliverable
 from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes
 from bessemer.actors.reviewers._review import Review, ReviewSettings, review
 from bessemer.actors.reviewers._trace import ProcessReport, analyze_by_counts, analyze_trace
@@ -15,6 +15,7 @@ __all__ = [
     "Comparison",
     "Dispatch",
     "Evaluation",
+    "Fence",
     "EvidenceIndex",
     "Persona",
     "ProcessReport",
@@ -29,12 +30,16 @@ __all__ = [
     "evaluate",
     "evaluate_by_probes",
     "finding_id",
+    "headed",
     "findings_of",
     "lake_rows",
     "load_persona",
     "load_personas",
     "persona_hashes",
+    "read_tree",
     "review",
+    "show_criteria",
+    "show_deliverable",
     "signature",
     "write_criteria",
 ]

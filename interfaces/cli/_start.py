@@ -24,8 +24,8 @@ from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
 from bessemer.interfaces.cli._watch import follow
+from bessemer.pipelines._base import pipeline_named
 from bessemer.pipelines.estimate import Estimate, estimate
-from bessemer.pipelines.evaluate import EvaluateOutcome
 from bessemer.pipelines.refine import RefineOutcome, RefinePlan
 
 
@@ -123,8 +123,7 @@ def remember(prepared: Prepared) -> None:
 
 def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:
     """Show the last screen, write back what may be written back, and return the exit code."""
-    kind = RefineOutcome if prepared.spec.pipeline == "refine" else EvaluateOutcome
-    ended = kind.model_validate(outcome)
+    ended = pipeline_named(prepared.spec.pipeline).outcome.model_validate(outcome)
     if as_json:
         print(json.dumps({"event": "done", "exit_code": ended.exit_code, **outcome}), flush=True)
     else:
@@ -133,7 +132,8 @@ def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply:
         print(_hint(prepared.spec), file=sys.stderr)
     if apply and isinstance(ended, RefineOutcome):
         apply_back(ended)
-    return ended.exit_code
+    code: int = ended.exit_code
+    return code
 
 
 def apply_back(outcome: RefineOutcome) -> None:
