@@ -177,7 +177,8 @@ def _of_chunks(plan: ExecutePlan) -> list[_Kind]:
     chunks = len(plan.chunks)
     most = chunks * (1 + plan.max_mutations)
     kinds = [
-        kind._replace(steps=kind.steps * chunks, most_steps=kind.most_steps * most) for kind in _kinds(plan.refinement())
+        kind._replace(steps=kind.steps * chunks, most_steps=kind.most_steps * most)
+        for kind in _kinds(plan.refinement())
     ]
     if plan.eval_backend:
         mutations = chunks * plan.max_mutations

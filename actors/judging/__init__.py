@@ -64,10 +64,11 @@ from bessemer.actors.judging._verdict import (
 )
 
 __all__ = [
+    "CUTOFF",
+    "TOOL_NAMES",
     "AgentScore",
     "Approach",
     "Ballot",
-    "CUTOFF",
     "ChecklistPolicy",
     "ChecklistVerdict",
     "FieldError",
@@ -78,7 +79,6 @@ __all__ = [
     "RunFiles",
     "Side",
     "SubmissionFile",
-    "TOOL_NAMES",
     "all_tasks",
     "bind_to_probes",
     "candidate_side",

@@ -258,9 +258,7 @@ def decide(
     return found.model_copy(update={"plateaued_criteria": stuck(criteria, history, found.scores)})
 
 
-def stuck(
-    criteria: CriteriaSet, history: Sequence[Mapping[str, int]], current: Mapping[str, int]
-) -> tuple[Stuck, ...]:
+def stuck(criteria: CriteriaSet, history: Sequence[Mapping[str, int]], current: Mapping[str, int]) -> tuple[Stuck, ...]:
     """Criteria whose score is at most one above each of the last two rounds."""
     if len(history) < 2:
         return ()

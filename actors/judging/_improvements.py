@@ -113,7 +113,9 @@ def _read(raw: Any, kind: Any, ids: set[str], name: str) -> tuple[dict[str, list
             return {}, f"{name}: there is no criterion {criterion!r}"
         many = entries if isinstance(entries, list | tuple) else [entries]
         try:
-            found[criterion] = [kind.model_validate({_WORD[name]: one} if isinstance(one, str) else one) for one in many]
+            found[criterion] = [
+                kind.model_validate({_WORD[name]: one} if isinstance(one, str) else one) for one in many
+            ]
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "entry"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bessemer.interfaces.cli._frame import emit, say
+from bessemer.interfaces.cli._modes import Backend
+from bessemer.interfaces.cli.refine import Address, Config, CostBudget, DryRun, Json, TimeBudget
 
 if TYPE_CHECKING:
     from bessemer.actors.judging.types import CriteriaSet
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="See, write and check criteria.")
 preset = typer.Typer(help="Sets of criteria by name, and checks of your own.")
 app.add_typer(preset, name="preset")
-
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 
 
 @preset.command("list")
@@ -43,6 +43,49 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A preset.")],
         print(json.dumps(criteria_file(found), ensure_ascii=False))
         return
     show_criteria(found)
+
+
+@preset.command()
+def generate(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What the work is for.")],
+    folder: Annotated[str, typer.Option("--folder", metavar="PATH", help="A folder to look at first.")] = "",
+    backend: Backend = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write a criteria file.")] = None,
+    cost_budget: CostBudget = None,
+    time_budget: TimeBudget = None,
+    config: Config = None,
+    address: Address = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Have a model write three to seven criteria for a task."""
+    from bessemer.cluster.files import write_atomic
+    from bessemer.interfaces._prepare import Request
+    from bessemer.interfaces._prepare_modes import prepare_criteria
+    from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._modes import run_and_return
+    from bessemer.pipelines.write_criteria import WriteCriteriaOutcome
+
+    settings = _start.settings_for(config, no_sandbox=False)
+    request = Request(
+        task=task,
+        build_backend=backend,
+        cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        time_budget=_start.seconds(time_budget, "--time-budget"),
+    )
+    prepared = prepare_criteria(request, folder, settings)
+    if dry_run:
+        _start.show_plan(prepared, settings, as_json)
+        return
+    raw = run_and_return(prepared, settings, config, address=address, as_json=as_json)
+    found = WriteCriteriaOutcome.model_validate(raw).criteria
+    if found is not None:
+        if out is not None:
+            write_atomic(out, (json.dumps(criteria_file(found), indent=2, ensure_ascii=False) + "\n").encode())
+            say(f"written to {out}")
+        elif not as_json:
+            show_criteria(found)
+    raise typer.Exit(_start.finish(raw, prepared, as_json=as_json))
 
 
 @preset.command()

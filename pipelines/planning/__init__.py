@@ -1,4 +1,4 @@
-"""Plans and specifications: written by models, checked by code, kept as living documents, carried out chunk by chunk."""
+"""Plans and specifications: written by models, checked by code, kept as living documents, carried out by chunks."""
 
 from bessemer.pipelines.planning._diff import PlanDiff, compare
 from bessemer.pipelines.planning._documents import (

@@ -148,10 +148,10 @@ class PlanFolder:
             if any(event.data.get("key") == key for event in self.log().events):
                 return
             data["key"] = key
-        line = json.dumps({"timestamp": _now(), "event_type": event_type, "data": data}, default=str)
+        line = json.dumps({"timestamp": now(), "event_type": event_type, "data": data}, default=str)
         path = self.path / "execution_log.jsonl"
         # A torn last line must not swallow the next one.
-        lead = "\n" if path.exists() and not path.read_bytes()[-1:] in (b"", b"\n") else ""
+        lead = "\n" if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n") else ""
         append_durable(path, f"{lead}{line}\n".encode())
 
     def log(self) -> Log:
@@ -188,11 +188,11 @@ class PlanFolder:
 
     def adopt(self) -> PlanMetadata:
         """Freeze the living document as the next revision; the one before is kept under `revisions/`."""
-        found, now = self.diff(), self.metadata
-        write_atomic(self.path / "revisions" / f"r{now.plan_revision:03d}.json", self.file("frozen").read_bytes())
+        found, about = self.diff(), self.metadata
+        write_atomic(self.path / "revisions" / f"r{about.plan_revision:03d}.json", self.file("frozen").read_bytes())
         document = self.read()
         write_atomic(self.file("frozen"), _json(document.model_dump(mode="json")))
-        new = self.update(plan_revision=now.plan_revision + 1, chunk_order=_chunks(document))
+        new = self.update(plan_revision=about.plan_revision + 1, chunk_order=_chunks(document))
         self.tell("adopted", revision=new.plan_revision, drift=found.drift, chunks=list(found.drifted_chunks))
         self.diff()
         return new
@@ -200,15 +200,12 @@ class PlanFolder:
 
 def create(root: Path, document: Document, plan_id: str = "", **metadata: Any) -> PlanFolder:
     """Make a plan's folder below `root`: whole, or not at all. An existing folder of that id is left as it is."""
-    now = datetime.now(UTC)
-    name = plan_id or f"plan_{now:%Y%m%d_%H%M%S_%f}"
+    name = plan_id or new_id()
     target = root / name
     if target.exists():
         return PlanFolder(target)
     kind: Kind = "spec" if isinstance(document, ProjectSpec) else "plan"
-    about = PlanMetadata(
-        plan_id=name, created_at=now.isoformat(), artifact_type=kind, chunk_order=_chunks(document), **metadata
-    )
+    about = PlanMetadata(plan_id=name, created_at=now(), artifact_type=kind, chunk_order=_chunks(document), **metadata)
     beside = root / f".{name}.tmp"
     text = _json(document.model_dump(mode="json"))
     for side in ("workspace", "frozen"):
@@ -255,7 +252,13 @@ def _next_number(folder: Path) -> int:
     return max((int(name) for name in names if name.isdigit()), default=0) + 1
 
 
-def _now() -> str:
+def new_id() -> str:
+    """An id for a plan: when it was made, in UTC."""
+    return f"plan_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
+
+
+def now() -> str:
+    """The time as the files of a plan have it."""
     return datetime.now(UTC).isoformat()
 
 

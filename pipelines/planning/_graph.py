@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 _NUMBER = re.compile(r"\d+")
@@ -112,7 +113,7 @@ def _cycles(items: Sequence[Item]) -> list[Problem]:
         except CycleError as error:
             # Each id in the error is needed by the next one.
             ring = list(reversed(error.args[1]))
-            for one, needed in zip(ring, ring[1:], strict=False):
+            for one, needed in pairwise(ring):
                 graph[one] = [name for name in graph[one] if name != needed]
             first = ring.index(min(ring[:-1]))
             turned = [*ring[first:-1], *ring[:first], ring[first]]

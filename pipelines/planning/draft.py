@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +19,7 @@ from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run, Step
 from bessemer.pipelines._base import Ending, Outcome, Pipeline, Plan
 from bessemer.pipelines._course import Course, reaching_an_end
-from bessemer.pipelines.planning._folder import create
+from bessemer.pipelines.planning._folder import create, new_id
 from bessemer.pipelines.planning._modes import MODES, DocumentMode, write_document
 from bessemer.pipelines.planning._reading import Kind, check_document
 
@@ -130,7 +129,7 @@ async def _keep(run: Run, plan: DraftPlan, data: dict[str, Any]) -> str:
     document = check_document(plan.mode, data).document
     if document is None:
         raise ValueError("a journalled document does not pass its own checks")
-    name = await run.observe("plan-id", lambda: f"plan_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}")
+    name = await run.observe("plan-id", new_id)
     folder = create(
         Path(plan.root),
         document,

@@ -164,7 +164,12 @@ class _Turn:
             workspace = agent.answer(number, answer.answer, files, own.workspace if own else "")
             about |= {"answer_text": answer.answer, "workspace_path": str(workspace) if workspace else None}
         spent = await self._crew.spending()
-        cost = {"micro_usd": spent.cost, "usd": spent.cost / 1_000_000, "calls": spent.calls, "in_doubt": spent.in_doubt}
+        cost = {
+            "micro_usd": spent.cost,
+            "usd": spent.cost / 1_000_000,
+            "calls": spent.calls,
+            "in_doubt": spent.in_doubt,
+        }
         seconds = round(self._run.worked() - self._began, 3)
         status = agent.last_action(number, **about, cost=cost, duration_seconds=max(seconds, 0.0))
         return Acted(

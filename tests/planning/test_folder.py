@@ -23,12 +23,13 @@ def test_the_folder_has_the_files_of_the_format(tmp_path: Path):
     names = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
     assert names == {"workspace/plan.json", "frozen/plan.json", "plan_metadata.json", "execution_log.jsonl"}
     about = json.loads((folder.path / "plan_metadata.json").read_text())
-    for key in (
+    keys = (
         "plan_id created_at planning_session_id planning_log_dir planning_prompt planning_turn execution_session_id "
         "execution_log_dir status context_paths plan_revision planning_iteration_count planning_feedback_history "
         "last_planning_mode execution_mode chunk_order current_chunk completed_chunks chunk_history resumable_state "
         "artifact_type"
-    ).split():
+    )
+    for key in keys.split():
         assert key in about, key
     assert about["execution_mode"] == "chunked_by_planner_v1"
     assert about["chunk_order"] == ["C01_base", "C02_pages", "C10_docs"]
