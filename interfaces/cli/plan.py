@@ -162,7 +162,11 @@ def run(
 
 
 @app.command()
-def show(plan: Id = "", frozen: Annotated[bool, typer.Option("--frozen")] = False, as_json: Json = False) -> None:
+def show(
+    plan: Id = "",
+    frozen: Annotated[bool, typer.Option("--frozen", help="As it was agreed on.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show a plan or a specification, chunk by chunk; --frozen as it was agreed on."""
     from bessemer.interfaces.cli import _plan_screen as screen
 

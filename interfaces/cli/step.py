@@ -25,7 +25,13 @@ def step(
     ] = "",
     config: Annotated[
         Path | None,
-        typer.Option("-c", "--config", help="Settings, or a file that names the one agent.", rich_help_panel=PLACE),
+        typer.Option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            help="Settings, or a file that names the one agent.",
+            rich_help_panel=PLACE,
+        ),
     ] = None,
     eval_criteria: Annotated[
         str | None, typer.Option("--eval-criteria", metavar="FILE", help="Criteria that a vote has to meet.")

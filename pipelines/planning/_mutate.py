@@ -59,7 +59,7 @@ def fixes(plan: ProjectPlan, chunk: str, found: NextTasks, number: int) -> Mutat
     if assessment.ceiling_status != "ceiling_not_reached" or not tasks:
         tasks = (*found.fix_tasks, *found.evolution_tasks)
     known = {task.id for task in plan.tasks}
-    added = []
+    added: list[PlanTask] = []
     for task in tasks[:MOST_FIXES]:
         name = _new_id(known, f"{chunk.split('_')[0]}-M{number}-{len(added) + 1}")
         known.add(name)

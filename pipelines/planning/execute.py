@@ -6,7 +6,7 @@ One run, one budget: the refinements are parts of it, and their steps stand unde
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,8 @@ from bessemer.pipelines.planning._execution import ChunkResult, ExecuteOutcome, 
 from bessemer.pipelines.planning._living import after_attempt, with_status
 from bessemer.pipelines.planning._mutate import Mutation, fixes, replan
 from bessemer.pipelines.refine import RefineOutcome, refine
+
+__all__ = ["PIPELINE", "ExecuteOutcome", "ExecutePlan", "execute"]
 
 STOPS: tuple[Ending, ...] = ("budget", "deadline", "cancelled", "not_judged")
 """Endings of a chunk's refinement that end the whole run: none of them says that the chunk is done."""
@@ -60,7 +62,7 @@ async def _carry_out(work: Work, chunk: str) -> bool:
         if ended.ending in STOPS:
             return await _stopped(work, ended, attempt)
         found = await _judge(work, ended, tasks, attempt)
-        if found is None:
+        if found.done:
             await _close(work, chunk, tasks, attempt)
             continue
         if mutations >= allowed:
@@ -73,7 +75,7 @@ async def _carry_out(work: Work, chunk: str) -> bool:
                 return work.end("failed", "mutations", why)
             allowed += 1
         mutations += 1
-        if not await _mutate(work, ended, tasks, found, mutations, attempt):
+        if not await _mutate(work, ended, tasks, found.tasks, mutations, attempt):
             return False
     return True
 
@@ -121,17 +123,24 @@ async def _stopped(work: Work, ended: RefineOutcome, attempt: int) -> bool:
     )
 
 
-async def _judge(work: Work, ended: RefineOutcome, tasks: list[PlanTask], attempt: int) -> NextTasks | None:
-    """What is still to be done after a try; None where the chunk is done.
+class _Judged(NamedTuple):
+    """What became of a try: done, or what an evaluation says is left; nothing where it said nothing."""
+
+    done: bool
+    tasks: NextTasks | None = None
+
+
+async def _judge(work: Work, ended: RefineOutcome, tasks: list[PlanTask], attempt: int) -> _Judged:
+    """Whether a try was enough, and what is still to be done.
 
     After a checkpoint and after exploratory work the whole is judged, not only the chunk.
     """
     name, part = f"{slug(work.chunk)}/try-{attempt}", f"{slug(work.chunk)}/checkpoint-{attempt}"
     if ended.ending == "converged":
         if not (wants_evaluation(tasks) and work.plan.eval_backend):
-            return None
+            return _Judged(True)
         if await _checkpoint(work, part, attempt):
-            return None
+            return _Judged(True)
         return await _next_tasks(work, part, 1)
     return await _next_tasks(work, name, len(ended.rounds))
 
@@ -163,7 +172,7 @@ class _Noted(BaseModel):
     passed: bool
 
 
-async def _next_tasks(work: Work, part: str, number: int) -> NextTasks:
+async def _next_tasks(work: Work, part: str, number: int) -> _Judged:
     """The tasks that an evaluation left behind, read once and journalled."""
 
     def read() -> dict[str, Any] | None:
@@ -174,9 +183,7 @@ async def _next_tasks(work: Work, part: str, number: int) -> NextTasks:
             return None
 
     found = await work.run.observe(f"{part}/next-tasks", read)
-    return NextTasks.model_validate(found) if found else NextTasks.model_construct(
-        objective="", primary_strategy="", approach_assessment=ApproachAssessment(), fix_tasks=(), evolution_tasks=()
-    )  # fmt: skip
+    return _Judged(False, NextTasks.model_validate(found) if found else None)
 
 
 async def _close(work: Work, chunk: str, tasks: list[PlanTask], attempt: int, word: str = "completed") -> None:
@@ -192,15 +199,16 @@ async def _close(work: Work, chunk: str, tasks: list[PlanTask], attempt: int, wo
 
 
 async def _mutate(
-    work: Work, ended: RefineOutcome, tasks: list[PlanTask], found: NextTasks, number: int, attempt: int
+    work: Work, ended: RefineOutcome, tasks: list[PlanTask], found: NextTasks | None, number: int, attempt: int
 ) -> bool:
     """Change the chunk's plan by what was found. False where nobody knows how."""
-    chunk, assessment = work.chunk, found.approach_assessment
+    chunk = work.chunk
+    assessment = found.approach_assessment if found else ApproachAssessment()
     reached = assessment.ceiling_status == "ceiling_reached"
     mutation = Mutation(kind="none")
     if reached and work.plan.eval_backend:
         mutation = await _replanned(work, assessment, number)
-    if mutation.kind == "none" and not reached:
+    if mutation.kind == "none" and found is not None and not reached:
         mutation = fixes(work.living.plan, chunk, found, number)
     if mutation.kind == "none":
         why = mutation.why or ended.explanation or "the evaluation named nothing to do"
