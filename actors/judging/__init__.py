@@ -23,6 +23,7 @@ from bessemer.actors.judging._criteria import (
 )
 from bessemer.actors.judging._criteria import checked as checked_criteria
 from bessemer.actors.judging._criteria import from_probes as criteria_from_probes
+from bessemer.actors.judging._evolution import CriterionChange, EvolutionPolicy, evolve, may_rise
 from bessemer.actors.judging._files import (
     RunFiles,
     SubmissionFile,
@@ -71,6 +72,8 @@ __all__ = [
     "Ballot",
     "ChecklistPolicy",
     "ChecklistVerdict",
+    "CriterionChange",
+    "EvolutionPolicy",
     "FieldError",
     "MaterialGate",
     "MixedRule",
@@ -88,6 +91,7 @@ __all__ = [
     "choose_criteria",
     "criteria_from_probes",
     "decide",
+    "evolve",
     "file_problems",
     "folded",
     "gate",
@@ -98,6 +102,7 @@ __all__ = [
     "load_preset",
     "mark_contradiction",
     "massgen_knobs",
+    "may_rise",
     "merge_guards",
     "mixed_passes",
     "normal",

@@ -168,6 +168,7 @@ class Work:
             status="completed" if done else "failed" if failed else "resumable",
             resumable_state=None if done else left,
             current_chunk=None if done else self.chunk,
+            **({"result": self.source} if self.attempts else {}),
         )
         found = self.folder.diff()
         key = f"{self.run.id}/{self.run.epoch}/ended"

@@ -43,7 +43,8 @@ def scores(count: int, score: int, next_tasks: dict[str, Any] | None = None) -> 
     found = _evaluation(score, next_tasks)
     found["findings"] = []
     found["scores"] = [
-        {"criterion": f"E{number}", "score": score, "reason": "as seen", "evidence": ""} for number in range(1, count + 1)
+        {"criterion": f"E{number}", "score": score, "reason": "as seen", "evidence": ""}
+        for number in range(1, count + 1)
     ]
     return found
 

@@ -54,8 +54,8 @@ def adopted(world: World, *tasks: dict[str, Any]) -> PlanFolder:
     return PlanFolder(path)
 
 
-def carried_out(world: World, *more: str) -> tuple[dict[str, Any], int]:
-    flags = ["--prior-answer", "project", "--build-backend", "scripted/b", "--eval-backends", "scripted/j"]
+def carried_out(world: World, *more: str, judge: str = "scripted/j") -> tuple[dict[str, Any], int]:
+    flags = ["--prior-answer", "project", "--build-backend", "scripted/b", "--eval-backends", judge]
     return run(world, "plan", "run", *flags, "--probe", "true", "--max-rounds", "1", "--json", *more)
 
 
@@ -101,7 +101,9 @@ def test_a_specification_is_written_sentence_by_sentence(world: World):
 
 
 def test_a_plan_is_carried_out_chunk_by_chunk(world: World):
-    folder = adopted(world, task_answer("F001", "C01_base"), task_answer("F002", "C02_more", "F001", eval_checkpoint=True))
+    folder = adopted(
+        world, task_answer("F001", "C01_base"), task_answer("F002", "C02_more", "F001", eval_checkpoint=True)
+    )
     rules(
         world,
         ({"persona": "round-evaluator", "text": "judge what is there so far"}, scores(2, 9)),
@@ -144,7 +146,10 @@ def test_fixes_change_the_plan_and_the_fourth_change_stops_it(world: World):
 
 def test_a_reached_ceiling_brings_another_approach_and_superseded_tasks_do_not_block(world: World):
     folder = adopted(
-        world, task_answer("F001", "C01_base"), task_answer("F002", "C01_base", "F001"), task_answer("F003", "C02_end", "F002")
+        world,
+        task_answer("F001", "C01_base"),
+        task_answer("F002", "C01_base", "F001"),
+        task_answer("F003", "C02_end", "F002"),
     )
     another = {
         "assessment": "The old way cannot work.",
@@ -171,17 +176,17 @@ def test_a_reached_ceiling_brings_another_approach_and_superseded_tasks_do_not_b
 
 def test_a_chunk_whose_time_is_up_is_not_completed_and_goes_on_later(world: World):
     folder = adopted(world, task_answer("F001", "C01_base"))
-    slow = {"match": {"persona": "round-evaluator"}, "answer": {"data": scores(1, 9), "latency": 30.0}}
-    scenario.write(world.root / "scenario.yaml", [slow])
-    outcome, code = carried_out(world, "--chunk-time-budget", "4s")
+    slow = {"match": {"persona": "round-evaluator", "backend": "scripted/j"}, "answer": {"data": {}, "latency": 90.0}}
+    quick = {"match": {"persona": "round-evaluator"}, "answer": {"data": scores(1, 9)}}
+    scenario.write(world.root / "scenario.yaml", [slow, quick])
+    outcome, code = carried_out(world, "--chunk-time-budget", "30s")
     assert (code, outcome["ending"], outcome["stop"]) == (3, "deadline", "timed_out")
     about = folder.metadata
     assert (about.status, about.completed_chunks) == ("resumable", ())
     assert about.chunk_history[-1].status == "timed_out"
     assert folder.plan().tasks[0].status == "in_progress"
     assert "chunk_timed_out" in events(folder)
-    rules(world, ({"persona": "round-evaluator"}, scores(1, 9)))
-    again, code = carried_out(world)
+    again, code = carried_out(world, judge="scripted/k")
     assert (code, again["ending"]) == (0, "converged")
     assert folder.metadata.completed_chunks == ("C01_base",)
 
