@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bessemer.actors.judging.types import Category, CriteriaSet, Criterion
+from bessemer.cluster.canonical import content_hash
 from bessemer.pipelines.planning._documents import PlanTask, ProjectPlan
 from bessemer.pipelines.planning._graph import chunks_in_order, in_order
 
@@ -71,5 +72,6 @@ def _joined(rows: Sequence[tuple[str, str]], room: int) -> list[tuple[str, str]]
 
 
 def slug(chunk: str) -> str:
-    """A chunk's label as part of a path."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", chunk).strip(".-")[:60] or "chunk"
+    """A chunk's label as part of a path, its own for every label."""
+    clean = re.sub(r"[^A-Za-z0-9_.-]+", "-", chunk).strip(".-")[:60]
+    return clean if clean == chunk else f"{clean or 'chunk'}-{content_hash(chunk)[:8]}"

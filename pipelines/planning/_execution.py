@@ -113,6 +113,10 @@ class Work:
         self.attempts: list[ChunkResult] = []
         self.stop: Stop = ""
         self.chunk = ""
+        self.tries: dict[str, int] = {}
+        """How often each chunk was tried; a person may open a finished one again."""
+        self.mutations: dict[str, int] = {}
+        """How often each chunk's plan was changed."""
 
     async def begin(self) -> None:
         self.folder.update(
@@ -136,6 +140,8 @@ class Work:
     async def conclude(self) -> ExecuteOutcome:
         """Say in the plan's folder and in the outcome how it ended."""
         ending, plan, run = self.course.stopped_by, self.plan, self.run
+        if ending in ("budget", "deadline", "cancelled") and not self.stop:
+            self.stop = "stopped"
         found = self._note_the_end(ending)
         spent = await self.crew.spending()
         outcome = ExecuteOutcome(

@@ -15,7 +15,7 @@ from bessemer.actors.judging import RunFiles
 from bessemer.actors.judging.types import ApproachAssessment, NextTasks
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.run import Run, Step
-from bessemer.pipelines._base import Ending, Pipeline
+from bessemer.pipelines._base import Ending, Outcome, Pipeline
 from bessemer.pipelines._course import reaching_an_end
 from bessemer.pipelines.evaluate import evaluate
 from bessemer.pipelines.planning._chunk import (
@@ -55,17 +55,19 @@ async def execute(run: Run, crew: RunCrew, plan: ExecutePlan) -> ExecuteOutcome:
 async def _carry_out(work: Work, chunk: str) -> bool:
     """Try a chunk until it is done, its plan changing between tries. True where the next chunk may begin."""
     work.chunk = chunk
-    allowed, mutations, attempt = work.plan.max_mutations, 0, 0
     while tasks := open_tasks(work.living.plan, chunk):
-        attempt += 1
+        attempt = work.tries[chunk] = work.tries.get(chunk, 0) + 1
         ended = await _try(work, chunk, tasks, attempt)
         if ended.ending in STOPS:
             return await _stopped(work, ended, attempt)
         found = await _judge(work, ended, tasks, attempt)
+        if found.stopped is not None:
+            return await _stopped(work, found.stopped, attempt)
         if found.done:
             await _close(work, chunk, tasks, attempt)
             continue
-        if mutations >= allowed:
+        mutations = work.mutations.get(chunk, 0)
+        if mutations >= work.plan.max_mutations:
             answer = await _ask(work, chunk, mutations)
             if answer == "accept":
                 await _close(work, chunk, tasks, attempt, "accepted")
@@ -73,9 +75,8 @@ async def _carry_out(work: Work, chunk: str) -> bool:
             if answer != "again":
                 why = f"chunk {chunk} is not done after {mutations} changes of its plan; see `bessemer plan status`"
                 return work.end("failed", "mutations", why)
-            allowed += 1
-        mutations += 1
-        if not await _mutate(work, ended, tasks, found.tasks, mutations, attempt):
+        work.mutations[chunk] = mutations + 1
+        if not await _mutate(work, ended, tasks, found.tasks, mutations + 1, attempt):
             return False
     return True
 
@@ -109,7 +110,7 @@ async def _try(work: Work, chunk: str, tasks: list[PlanTask], attempt: int) -> R
     return outcome
 
 
-async def _stopped(work: Work, ended: RefineOutcome, attempt: int) -> bool:
+async def _stopped(work: Work, ended: Outcome, attempt: int) -> bool:
     """A chunk whose time is up is not completed: its tasks wait, and the log says so."""
     ending = ended.ending
     if ending == "not_judged":
@@ -128,6 +129,8 @@ class _Judged(NamedTuple):
 
     done: bool
     tasks: NextTasks | None = None
+    stopped: Outcome | None = None
+    """The evaluation that was itself stopped: then nothing is known of the try."""
 
 
 async def _judge(work: Work, ended: RefineOutcome, tasks: list[PlanTask], attempt: int) -> _Judged:
@@ -139,14 +142,17 @@ async def _judge(work: Work, ended: RefineOutcome, tasks: list[PlanTask], attemp
     if ended.ending == "converged":
         if not (wants_evaluation(tasks) and work.plan.eval_backend):
             return _Judged(True)
-        if await _checkpoint(work, part, attempt):
+        whole = await _checkpoint(work, part)
+        if whole.ending in STOPS:
+            return _Judged(False, stopped=whole)
+        if whole.ending == "passed":
             return _Judged(True)
         return await _next_tasks(work, part, 1)
     return await _next_tasks(work, name, len(ended.rounds))
 
 
-async def _checkpoint(work: Work, part: str, attempt: int) -> bool:
-    """Judge the work as a whole, by the user's criteria or by those of all that is done. True where it passes."""
+async def _checkpoint(work: Work, part: str) -> Outcome:
+    """Judge the work as a whole, by the user's criteria or by those of all that is done."""
     plan = work.living.plan
     done = [one for one in plan.tasks if one.status in ("in_progress", "completed", "verified")]
     goal = f"{work.plan.task}\n\nThe plan is carried out up to and with chunk {work.chunk}; judge what is there so far."
@@ -157,19 +163,20 @@ async def _checkpoint(work: Work, part: str, attempt: int) -> bool:
     whole = whole.model_copy(update={"build_backend": ""})
     run = work.run.within(part)
     outcome = await evaluate(run, work.crew.within(run), whole)
-    passed = outcome.ending == "passed"
 
     async def note(step: Step) -> _Noted:
-        work.folder.checkpoint(f"chunk {work.chunk}: {outcome.ending}", f"{work.run.id}/{part}")
-        return _Noted(passed=passed)
+        copy = work.folder.checkpoint(f"chunk {work.chunk}: {outcome.ending}", f"{work.run.id}/{part}")
+        return _Noted(file=copy.name)
 
-    return (await work.run.step(f"plan/{part}", note, result=_Noted)).passed
+    if outcome.ending not in STOPS:
+        await work.run.step(f"plan/{part}", note, result=_Noted)
+    return outcome
 
 
 class _Noted(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    passed: bool
+    file: str
 
 
 async def _next_tasks(work: Work, part: str, number: int) -> _Judged:
