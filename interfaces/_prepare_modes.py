@@ -151,6 +151,8 @@ def _writer(request: Request, settings: Settings, notices: list[str]) -> str:
             "no model is named that can write this; give --backend provider/model or set eval.backends "
             "(see `bessemer backend list`)"
         )
+    if not (named or settings.eval.backends):
+        notices.append(f"writing with {chosen}: no --backend was given")
     if not capabilities(chosen, settings.backends).may_judge:
         raise UsageError(f"{chosen} cannot write this; give --backend another model (see `bessemer backend list`)")
     return chosen

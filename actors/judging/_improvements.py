@@ -80,11 +80,8 @@ def check_approach(
     read, problem = _read(improvements, Improvement, ids, "improvements")
     if problem:
         return _wrong(problem, verdict)
-    missing = tuple(one for one in verdict.failed_criteria if one not in read)
-    empty = tuple(one for one in verdict.failed_criteria if one in read and not read[one])
-    if missing or empty:
-        said = f"failed criteria without a plan: {', '.join(missing + empty)}"
-        return _wrong(said, verdict).model_copy(update={"missing_criteria": missing, "empty_criteria": empty})
+    if uncovered := _uncovered(read, verdict):
+        return uncovered
     entries = [one for many in read.values() for one in many]
     bold = sum(one.impact != "incremental" for one in entries)
     if not bold:
@@ -102,6 +99,15 @@ def check_approach(
         non_incremental_count=bold,
         task_plan=_tasks(read, kept, vision),
     )
+
+
+def _uncovered(read: Mapping[str, list[Any]], verdict: ChecklistVerdict) -> Approach | None:
+    missing = tuple(one for one in verdict.failed_criteria if one not in read)
+    empty = tuple(one for one in verdict.failed_criteria if one in read and not read[one])
+    if not missing and not empty:
+        return None
+    said = f"failed criteria without a plan: {', '.join(missing + empty)}"
+    return _wrong(said, verdict).model_copy(update={"missing_criteria": missing, "empty_criteria": empty})
 
 
 def _read(raw: Any, kind: Any, ids: set[str], name: str) -> tuple[dict[str, list[Any]], str]:

@@ -29,7 +29,7 @@ def show(document: Document, about: PlanMetadata) -> None:
         return
     for chunk in chunks_in_order(document.tasks):
         print(f"\n{chunk}")
-        for row in task_rows(document, open_only=False):
+        for row in task_rows(document, replaced=True):
             if row["chunk"] == chunk:
                 task_line(row)
 
@@ -46,14 +46,14 @@ def _spec(document: ProjectSpec) -> None:
                 )
 
 
-def task_rows(plan: ProjectPlan, open_only: bool) -> list[dict[str, Any]]:
-    """The tasks in the order they can be done, with what an agent's own list needs; superseded ones left out."""
+def task_rows(plan: ProjectPlan, *, open_only: bool = False, replaced: bool = False) -> list[dict[str, Any]]:
+    """The tasks in the order they can be done, with what an agent's own list needs; superseded ones if `replaced`."""
     known = plan.by_id()
     rank = {chunk: number for number, chunk in enumerate(chunks_in_order(plan.tasks))}
     ordered = sorted((known[name] for name in in_order(plan.tasks)), key=lambda task: rank[task.chunk])
     rows: list[dict[str, Any]] = []
     for task in ordered:
-        if task.status == "superseded" or (open_only and task.ended):
+        if (task.status == "superseded" and not replaced) or (open_only and task.ended):
             continue
         rows.append(
             {

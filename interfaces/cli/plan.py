@@ -253,7 +253,7 @@ def tasks(
     from bessemer.cluster.files import write_atomic
     from bessemer.interfaces.cli import _plan_screen as screen
 
-    rows = screen.task_rows(_found(plan).plan(), open_only)
+    rows = screen.task_rows(_found(plan).plan(), open_only=open_only)
     if to is not None:
         write_atomic(to, (json.dumps({"tasks": rows}, indent=2, ensure_ascii=False) + "\n").encode())
         say(f"{len(rows)} tasks written to {to}")

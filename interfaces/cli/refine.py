@@ -231,6 +231,9 @@ def estimate(
     from bessemer.interfaces.cli import _frame
     from bessemer.interfaces.cli.main import command
 
-    if words[0] not in ("refine", "evaluate", "backend"):
-        raise UsageError(f"{words[0]!r} cannot be estimated; give refine, evaluate or backend check, and its flags")
+    if words[0] not in ("refine", "evaluate", "backend", "plan", "spec", "criteria", "step"):
+        raise UsageError(
+            f"{words[0]!r} cannot be estimated; give refine, evaluate, plan new, plan run, spec new, step or backend "
+            "check, and its flags"
+        )
     raise typer.Exit(_frame.run([*words, "--dry-run"], command()))

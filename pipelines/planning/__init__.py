@@ -12,6 +12,7 @@ from bessemer.pipelines.planning._documents import (
 from bessemer.pipelines.planning._ears import Ears, NotEars, parse_ears
 from bessemer.pipelines.planning._folder import PlanFolder, PlanMetadata, create, find, plans
 from bessemer.pipelines.planning._graph import Problem, chunks_in_order, in_order
+from bessemer.pipelines.planning._modes import PLAN_MODE, SPEC_MODE, Mode
 from bessemer.pipelines.planning._reading import (
     check_document,
     check_plan,
@@ -23,8 +24,11 @@ from bessemer.pipelines.planning._reading import (
 )
 
 __all__ = [
+    "PLAN_MODE",
+    "SPEC_MODE",
     "Document",
     "Ears",
+    "Mode",
     "NotEars",
     "PlanDiff",
     "PlanFolder",

@@ -216,3 +216,23 @@ def _wait_for(folder: PlanFolder, event: str) -> None:
     while event not in events(folder):
         assert time.monotonic() < until, events(folder)
         time.sleep(0.05)
+
+
+def test_a_spent_budget_leaves_the_plan_resumable_and_a_raised_one_finishes_it(world: World):
+    folder = adopted(world, task_answer("F001", "C01_base"), task_answer("F002", "C02_more", "F001"))
+    path = world.root / ".bessemer" / "config.yaml"
+    config = json.loads(path.read_text())
+    config["backends"]["prices"] = {"overrides": {"scripted/*": {"input": 1000, "output": 1000}}}
+    path.write_text(json.dumps(config))
+    rules(world, ({"persona": "round-evaluator"}, scores(1, 9)))
+    poor, code = carried_out(world, "--cost-budget", "15")
+    assert (code, poor["ending"], poor["stop"]) == (4, "budget", "stopped"), poor
+    assert poor["cost"] <= 15_000_000
+    assert folder.metadata.status == "resumable"
+    rich, code = run(world, "run", "resume", poor["run"], "--cost-budget", "5000", "--json")
+    assert (code, rich["ending"]) == (0, "converged"), rich
+    assert [task.status for task in folder.plan().tasks] == ["completed", "completed"]
+    told_once = [one.data["key"] for one in folder.log().events if one.event_type != "created"]
+    assert len(told_once) == len(set(told_once)), "a replay tells nothing twice"
+    assert events(folder).count("chunk_completed") == 2
+    assert "converged" in told(world, "run", "show", poor["run"])
