@@ -79,6 +79,10 @@ class RunCrew:
         self.people = people
         self.home = crew.home
 
+    def within(self, part: Run) -> RunCrew:
+        """The same crew for a part of the run: what it spends is counted from there."""
+        return RunCrew(self._crew, part, self.people)
+
     def journal(self, step: Step, *, purpose: str) -> StepJournal:
         """The step with the right to buy calls in this process."""
         return StepJournal(step.ticket, self._run.ledger, self._crew.backends, purpose=purpose)
@@ -96,7 +100,7 @@ class RunCrew:
         within = OVERNIGHT_SECONDS if self._run.urgency == "overnight" else REVIEW_SECONDS
         answer = await self._job(self._crew.reviewers, "review", step.ticket, job, within)
         reviewed = Reviewed.model_validate(answer)
-        spent = await self.spending(step.ticket.path)
+        spent = await self._spent(step.ticket.path)
         step.record(*(_priced(row, spent.cost) for row in reviewed.rows))
         return reviewed
 
@@ -108,7 +112,13 @@ class RunCrew:
         return await prober.measure(workspace, probes, interpreter)
 
     async def spending(self, prefix: str = "") -> Spending:
-        """What this run's calls under a step prefix cost so far. For people: it must steer nothing."""
+        """What calls of this run, or of this part of it, cost so far under a step prefix.
+
+        For people: it must steer nothing.
+        """
+        return await self._spent(self._run.prefix + prefix)
+
+    async def _spent(self, prefix: str) -> Spending:
         message = encode({"run": self._run.id, "prefix": prefix})
         return Spending.model_validate(await ask(self._crew.keeper, "spending", message, within=60))
 

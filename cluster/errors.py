@@ -5,6 +5,7 @@
     │   ├── SettingsError              2
     │   ├── CriteriaError              2
     │   ├── DeliverableError           2   the work handed in cannot be taken
+    │   ├── PlanError                  2   a plan, a specification or its folder is wrong
     │   ├── UnknownBackend             2
     │   ├── MissingKey                 2
     │   └── UnpricedModel              2
@@ -66,6 +67,10 @@ class CriteriaError(UsageError):
 
 
 class DeliverableError(UsageError):
+    pass
+
+
+class PlanError(UsageError):
     pass
 
 

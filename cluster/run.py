@@ -109,9 +109,21 @@ class Run:
         self.urgency = urgency
         self.under_way: set[str] = set()
         """Paths of the steps being worked on."""
+        self.prefix = ""
+        """What comes before every path and name of this part of the run; empty for the whole."""
         self._opened: set[str] = set()
         self._elapsed = 0.0
         self._since = time.monotonic()
+
+    def within(self, name: str) -> Run:
+        """A part of this run that is carried out like a run of its own.
+
+        Its steps, observations and files stand under `name`, its clock starts now; ledger, caps and epoch are shared.
+        """
+        part = Run(self.id, self.epoch, self.directory / name, self.ledger, self.scopes, self.urgency)
+        part.prefix, part._opened, part.under_way = f"{self.prefix}{name}/", self._opened, self.under_way
+        part.directory.mkdir(parents=True, exist_ok=True)
+        return part
 
     async def step(self, path: str, work: Callable[[Step], Awaitable[M]], *, result: type[M]) -> M:
         """Do `work` once and remember what it returned.
@@ -119,6 +131,7 @@ class Run:
         Returns a validated `result`, live or replayed. Raises JournalDiverged if the path was opened before in this
         execution: a branch that runs beside another needs a path of its own.
         """
+        path = self.prefix + path
         if path in self._opened:
             raise JournalDiverged(f"step {path!r} of run {self.id} was opened twice; give each branch its own path")
         self._opened.add(path)
@@ -139,6 +152,7 @@ class Run:
 
     async def observe(self, name: str, read: Callable[[], Any]) -> Any:
         """Journal what is read from outside and steers the run. `read` is not called when the value is known."""
+        name = self.prefix + name
         found = await self.ledger.recall(Recall(run=self.id, path="", name=name))
         if found.found:
             return found.value
@@ -161,7 +175,7 @@ class Run:
 
     async def record(self, name: str, *rows: LakeRecord) -> None:
         """Rows that belong to no step, written once per `name`."""
-        await self.ledger.record(Record(token=f"{self.id}|{name}", rows=rows))
+        await self.ledger.record(Record(token=f"{self.id}|{self.prefix}{name}", rows=rows))
 
     async def close(self, status: RunStatus, *rows: LakeRecord) -> None:
         """End the run, or with `interrupted` free it for another process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
@@ -126,6 +127,12 @@ async def side_by_side(work: Iterable[Awaitable[T]]) -> tuple[list[T], bool]:
     if others := [error for error in broke if not isinstance(error, BudgetExhausted)]:
         raise others[0]
     return [result for result in done if not isinstance(result, BaseException)], bool(broke)
+
+
+def pipeline_named(name: str) -> Pipeline[Any, Any]:
+    """The pipeline of the module `name` under `bessemer.pipelines`, for example `refine` or `planning.draft`."""
+    found: Pipeline[Any, Any] = importlib.import_module(f"bessemer.pipelines.{name}").PIPELINE
+    return found
 
 
 class Pipeline(NamedTuple, Generic[P, O]):

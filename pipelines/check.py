@@ -22,7 +22,6 @@ class CheckPlan(Plan):
     """Room for a model that thinks before it speaks."""
     timeout: float = 60.0
     """Seconds for each call."""
-    time_budget: float | None = None
 
     def models(self) -> tuple[str, ...]:
         return self.backends

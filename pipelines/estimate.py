@@ -22,7 +22,11 @@ from bessemer.cluster.prices import BATCH, PriceBook
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.consensus import ConsensusPlan
+from bessemer.pipelines.planning.draft import DraftPlan
+from bessemer.pipelines.planning.execute import ExecutePlan
 from bessemer.pipelines.refine import RefinePlan
+from bessemer.pipelines.step import StepPlan
+from bessemer.pipelines.write_criteria import WriteCriteriaPlan
 
 INLINE_BYTES = 120_000
 """Most of a deliverable that stands in one prompt; the rest is read with tools."""
@@ -152,6 +156,14 @@ def _kinds(plan: Plan) -> list[_Kind]:
         rounds = min(ROUNDS_EXPECTED, plan.max_rounds)
         panel, most = len(plan.backends), plan.max_output_tokens
         return [_Kind("consensus", one, rounds, plan.max_rounds, panel, most) for one in plan.backends]
+    if isinstance(plan, DraftPlan):
+        return [_Kind(plan.mode, plan.backend, 1, 1, 1, plan.max_output_tokens)]
+    if isinstance(plan, StepPlan):
+        return [_Kind("step", plan.backend, 1, 1, 1, plan.max_output_tokens)]
+    if isinstance(plan, WriteCriteriaPlan):
+        return [_Kind("criteria", plan.backend, 1, 1, 1, 8192)]
+    if isinstance(plan, ExecutePlan):
+        return _of_chunks(plan)
     if not isinstance(plan, RefinePlan):
         raise TypeError(f"no estimate is known for a {type(plan).__name__}")
     rounds, most_rounds = min(ROUNDS_EXPECTED, plan.max_rounds), plan.max_rounds
@@ -171,6 +183,20 @@ def _kinds(plan: Plan) -> list[_Kind]:
             guards = (most_rounds - 1) * GUARDS_A_ROUND
             kinds.append(_Kind("compare", plan.eval_backend, rounds - 1, guards, 1, judging))
     return [kind for kind in kinds if kind.most_steps]
+
+
+def _of_chunks(plan: ExecutePlan) -> list[_Kind]:
+    """A refinement for each chunk, at most one more for each mutation, and a re-plan for each of those."""
+    chunks = len(plan.chunks)
+    most = chunks * (1 + plan.max_mutations)
+    kinds = [
+        kind._replace(steps=kind.steps * chunks, most_steps=kind.most_steps * most)
+        for kind in _kinds(plan.refinement())
+    ]
+    if plan.eval_backend:
+        mutations = chunks * plan.max_mutations
+        kinds.append(_Kind("replan", plan.eval_backend, 0, mutations, 1, plan.max_output_tokens))
+    return kinds
 
 
 def _step(

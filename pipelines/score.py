@@ -33,7 +33,6 @@ class ScorePlan(Plan):
     backend: str
     in_flight: int = Field(default=200, ge=1)
     max_output_tokens: int = 256
-    time_budget: float | None = None
 
     def models(self) -> tuple[str, ...]:
         return (self.backend,)

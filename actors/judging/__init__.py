@@ -1,16 +1,30 @@
 """Judging: criteria, verdicts, the regression guard and tasks, all computed by code."""
 
 from bessemer.actors.judging._agreement import Alpha, alpha_with_interval, krippendorff_alpha
+from bessemer.actors.judging._checklist import (
+    AgentScore,
+    Ballot,
+    ChecklistPolicy,
+    ChecklistVerdict,
+    Refused,
+    decide,
+    massgen_knobs,
+    read_ballot,
+    stuck,
+)
 from bessemer.actors.judging._criteria import (
     bind_to_probes,
     choose_criteria,
+    file_problems,
     load_file,
     load_preset,
     parse_inline,
+    preset_about,
     preset_names,
 )
 from bessemer.actors.judging._criteria import checked as checked_criteria
 from bessemer.actors.judging._criteria import from_probes as criteria_from_probes
+from bessemer.actors.judging._evolution import CriterionChange, EvolutionPolicy, evolve, may_rise
 from bessemer.actors.judging._files import (
     RunFiles,
     SubmissionFile,
@@ -29,6 +43,7 @@ from bessemer.actors.judging._guard import (
     merge_guards,
     mixed_passes,
 )
+from bessemer.actors.judging._improvements import TOOL_NAMES, Approach, check_approach
 from bessemer.actors.judging._scoring import CUTOFF, score_of
 from bessemer.actors.judging._tasks import (
     FieldError,
@@ -52,10 +67,19 @@ from bessemer.actors.judging._verdict import (
 
 __all__ = [
     "CUTOFF",
+    "TOOL_NAMES",
+    "AgentScore",
     "Alpha",
+    "Approach",
+    "Ballot",
+    "ChecklistPolicy",
+    "ChecklistVerdict",
+    "CriterionChange",
+    "EvolutionPolicy",
     "FieldError",
     "MaterialGate",
     "MixedRule",
+    "Refused",
     "Route",
     "RunFiles",
     "Side",
@@ -64,10 +88,14 @@ __all__ = [
     "alpha_with_interval",
     "bind_to_probes",
     "candidate_side",
+    "check_approach",
     "check_next_tasks",
     "checked_criteria",
     "choose_criteria",
     "criteria_from_probes",
+    "decide",
+    "evolve",
+    "file_problems",
     "folded",
     "gate",
     "goal_task",
@@ -77,17 +105,22 @@ __all__ = [
     "load_file",
     "load_preset",
     "mark_contradiction",
+    "massgen_knobs",
+    "may_rise",
     "merge_guards",
     "mixed_passes",
     "normal",
     "parse_inline",
     "plateau",
+    "preset_about",
     "preset_names",
     "process_learnings",
+    "read_ballot",
     "read_next_tasks",
     "read_verdict",
     "route",
     "score_of",
+    "stuck",
     "summary_lines",
     "tasks_from_findings",
     "tasks_json",

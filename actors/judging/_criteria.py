@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import bessemer.configs
-from bessemer.actors.judging._criteria_file import parse_criteria
+from bessemer.actors.judging._criteria_file import criteria_problems, parse_criteria
 from bessemer.actors.judging.types import Category, CriteriaSet, Criterion
 from bessemer.cluster.errors import CriteriaError
 
@@ -70,15 +70,35 @@ def load_file(path: Path) -> CriteriaSet:
     return checked(parse_criteria(_read(path), str(path), source="file"), str(path))
 
 
+def file_problems(path: Path) -> list[str]:
+    """Everything that is wrong with a criteria file, each in one line with its place; empty for a sound one."""
+    try:
+        text = _read(path)
+        found = criteria_problems(text, str(path))
+        if not found:
+            checked(parse_criteria(text, str(path), source="file"), str(path))
+    except CriteriaError as error:
+        return [error.message]
+    return found
+
+
+def preset_about(name: str) -> str:
+    """One line on what a preset is for: the comment that opens its file. Raises CriteriaError as `load_preset`."""
+    load_preset(name)
+    text = _read(_PRESETS / f"{name.strip().lower().replace('-', '_')}.yaml")
+    return text.splitlines()[0].lstrip("# ").strip()
+
+
 def preset_names() -> tuple[str, ...]:
     """Names of the presets there are, sorted."""
     return tuple(sorted(file.stem for file in _PRESETS.glob("*.yaml")))
 
 
 def load_preset(name: str) -> CriteriaSet:
-    """A preset by name. Raises CriteriaError naming those there are."""
+    """A preset by name, with `_` or `-`. Raises CriteriaError naming those there are."""
+    asked, name = name, name.strip().lower().replace("-", "_")
     if name not in preset_names():
-        raise CriteriaError(f"there is no criteria preset {name!r}; the presets are {', '.join(preset_names())}")
+        raise CriteriaError(f"there is no criteria preset {asked!r}; the presets are {', '.join(preset_names())}")
     path = _PRESETS / f"{name}.yaml"
     return checked(parse_criteria(_read(path), str(path), source="preset"), str(path))
 

@@ -19,6 +19,7 @@ CATEGORIES: dict[str, Category] = {
     "could": "could",
     "stretch": "could",
 }
+_OURS = {"must", "should", "could"}
 _TEXT = ("text", "description", "name")
 _KNOWN = {"id", "category", "probe", "verify_by", "anti_patterns", "score_anchors", "rationale", "weight", *_TEXT}
 _KNOWN_TOP = {"criteria", "aspiration", "source", "schema_version"}
@@ -28,6 +29,36 @@ _Path = tuple[str | int, ...]
 def parse_criteria(text: str, origin: str, source: Literal["file", "preset"]) -> CriteriaSet:
     """The criteria in a file's text: JSON where it starts like JSON, else YAML. Raises CriteriaError."""
     document = _Document(text, origin)
+    data, base = _top(document)
+    _refuse_mixed_words(document, base, data["criteria"])
+    criteria = [_criterion(document, (*base, n), n, item) for n, item in enumerate(data["criteria"])]
+    return CriteriaSet(source=source, criteria=tuple(criteria), aspiration=data.get("aspiration") or "")
+
+
+def criteria_problems(text: str, origin: str) -> list[str]:
+    """Everything that keeps a file's text from being criteria, at most one problem per criterion; empty if it is sound.
+
+    Ids used twice, empty sets and sets that are too long are not looked for here.
+    """
+    found: list[str] = []
+    try:
+        document = _Document(text, origin)
+        data, base = _top(document)
+    except CriteriaError as error:
+        return [error.message]
+    for n, item in enumerate(data["criteria"]):
+        try:
+            _criterion(document, (*base, n), n, item)
+        except CriteriaError as error:
+            found.append(error.message)
+    try:
+        _refuse_mixed_words(document, base, data["criteria"])
+    except CriteriaError as error:
+        found.append(error.message)
+    return found
+
+
+def _top(document: _Document) -> tuple[dict[str, Any], _Path]:
     data = document.data
     if isinstance(data, list):
         data = {"criteria": data}
@@ -41,8 +72,27 @@ def parse_criteria(text: str, origin: str, source: Literal["file", "preset"]) ->
     aspiration = data.get("aspiration") or ""
     if not isinstance(aspiration, str):
         document.fail(("aspiration",), "has an `aspiration` that is not text")
-    criteria = [_criterion(document, (*base, n), n, item) for n, item in enumerate(data["criteria"])]
-    return CriteriaSet(source=source, criteria=tuple(criteria), aspiration=aspiration)
+    return data, base
+
+
+def _refuse_mixed_words(document: _Document, base: _Path, items: list[Any]) -> None:
+    """One file speaks of must, should and could or of primary, standard and stretch: both at once is two files' halves.
+
+    `core` belongs to the older words.
+    """
+    spoken: dict[str, str] = {}
+    for n, item in enumerate(items):
+        value = item.get("category") if isinstance(item, dict) else None
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in CATEGORIES:
+            continue
+        spoken.setdefault("ours" if word in _OURS else "theirs", word)
+        if len(spoken) == 2:
+            document.fail(
+                (*base, n, "category"),
+                f"says {spoken['ours']!r} in one criterion and {spoken['theirs']!r} in another; use must, should and "
+                "could, or primary, standard and stretch, in all of them",
+            )
 
 
 def _criterion(document: _Document, where: _Path, n: int, item: Any) -> Criterion:
@@ -55,6 +105,11 @@ def _criterion(document: _Document, where: _Path, n: int, item: Any) -> Criterio
     key = next((key for key in _TEXT if item.get(key) not in (None, "")), None)
     if key is None:
         document.fail(where, f"gives criterion {n + 1} no `text`")
+    if key == "text" and item.get("description") not in (None, "", item["text"]):
+        document.fail(
+            (*where, "description"),
+            f"gives criterion {n + 1} a `text` and a `description` that differ; keep the one that is meant",
+        )
     return Criterion(
         id=_text(document, where, item, "id") or f"E{n + 1}",
         text=_text(document, where, item, key),
@@ -119,6 +174,21 @@ class _Document:
             self._root = _compose(text)
         else:
             self.data = self._yaml(text)
+        self._refuse_twins(self._root)
+
+    def _refuse_twins(self, node: yaml.Node | None) -> None:
+        """A key given twice: readers would keep one of the two values and not say which."""
+        if isinstance(node, yaml.SequenceNode):
+            for one in node.value:
+                self._refuse_twins(one)
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if str(key.value) in seen:
+                    place = f"{self._origin}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
+                    raise CriteriaError(f"the criteria file {place} gives the key {key.value!r} twice; keep one")
+                seen.add(str(key.value))
+                self._refuse_twins(value)
 
     def fail(self, where: _Path, problem: str) -> NoReturn:
         """Raise CriteriaError for the part at `where`, or for the nearest part around it."""

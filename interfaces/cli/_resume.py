@@ -18,9 +18,9 @@ from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.workspace import Repository
-from bessemer.interfaces._pipelines import plan_of
 from bessemer.interfaces._prepare import Prepared, assemble, versions
 from bessemer.interfaces._session import driving
+from bessemer.pipelines._base import pipeline_named
 from bessemer.pipelines.refine import RefinePlan
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def prepare_resume(
         known = next(scope for scope in ledger.scopes() if scope.scope == f"run:{row.run}")
         ledger.apply([SetCap(scope=known.scope, cap=cap, version=known.version + 1)])
         caps[known.scope] = cap
-    plan = plan_of(row.pipeline, row.pins["plan"])
+    plan = pipeline_named(row.pipeline).plan.model_validate(row.pins["plan"])
     spec = RunSpec(run=row.run, pipeline=row.pipeline, pins=row.pins, caps=caps)
     cap_now = caps.get(f"run:{row.run}")
     return Prepared(
@@ -81,8 +81,8 @@ def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:
         pins, outcome = dict(row.pins), {}
     if "plan" not in pins:
         raise UsageError(f"run {row.run} has no plan left to fork; start it anew")
-    plan = RefinePlan.model_validate(pins["plan"])
-    if outcome.get("result") and Path(outcome["result"]).is_dir():
+    plan = pipeline_named(row.pipeline).plan.model_validate(pins["plan"])
+    if isinstance(plan, RefinePlan) and outcome.get("result") and Path(outcome["result"]).is_dir():
         plan = plan.model_copy(update={"source": outcome["result"]})
     return assemble(row.pipeline, plan, settings, settings.budget.run, ())
 

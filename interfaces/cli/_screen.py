@@ -92,6 +92,17 @@ def last(outcome: Outcome) -> None:
         _evaluated(outcome)
     elif isinstance(outcome, ConsensusOutcome):
         consensus(outcome)
+    else:
+        _plain(outcome)
+
+
+def _plain(outcome: Outcome) -> None:
+    """The last lines of a run that brought no table of its own."""
+    console = _console()
+    console.print(f"{outcome.ending}: {outcome.explanation}", markup=False, soft_wrap=True)
+    console.print(f"cost: {format_usd(outcome.cost)}", markup=False)
+    if result := getattr(outcome, "result", ""):
+        console.print(f"result: {result}", markup=False, soft_wrap=True)
 
 
 def checked(outcome: CheckOutcome) -> None:

@@ -19,13 +19,12 @@ from bessemer.cluster.money import MicroDollars, parse_usd
 from bessemer.cluster.settings import Settings, load_settings, parse_duration
 from bessemer.cluster.workspace import size_of_work
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._pipelines import outcome_of
 from bessemer.interfaces._prepare import Prepared
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
 from bessemer.interfaces.cli._watch import follow
-from bessemer.pipelines._base import Plan
+from bessemer.pipelines._base import Plan, pipeline_named
 from bessemer.pipelines.consensus import ConsensusPlan
 from bessemer.pipelines.estimate import Estimate, estimate
 from bessemer.pipelines.refine import RefineOutcome, RefinePlan
@@ -133,7 +132,7 @@ def remember(prepared: Prepared) -> None:
 
 def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:
     """Show the last screen, write back what may be written back, and return the exit code."""
-    ended = outcome_of(prepared.spec.pipeline, outcome)
+    ended = pipeline_named(prepared.spec.pipeline).outcome.model_validate(outcome)
     if as_json:
         print(json.dumps({"event": "done", "exit_code": ended.exit_code, **outcome}), flush=True)
     else:
@@ -142,7 +141,8 @@ def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply:
         print(_hint(prepared.spec), file=sys.stderr)
     if apply and isinstance(ended, RefineOutcome):
         apply_back(ended)
-    return ended.exit_code
+    code: int = ended.exit_code
+    return code
 
 
 def apply_back(outcome: RefineOutcome) -> None:

@@ -19,6 +19,10 @@ ENTRIES = {
     "estimate": Entry(
         "refine", "estimate", "Say what a run may cost and take, before a cent is spent.", passes_on=True
     ),
+    "plan": Entry("plan", "app", "Make plans, see how far they are and have drifted, and carry them out."),
+    "spec": Entry("spec", "app", "Make and check specifications: one EARS sentence for each requirement."),
+    "criteria": Entry("criteria", "app", "See, write and check criteria."),
+    "step": Entry("step", "step", "One agent of a session answers or votes, and ends."),
     "init": Entry("init", "init", "Find the keys that are there and write .bessemer/config.yaml."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to mend."),
     "run": Entry("run", "app", "List, show, resume, cancel, fork, export and delete runs."),
@@ -30,7 +34,7 @@ ENTRIES = {
     "config": Entry("config", "app", "See, choose and check configurations."),
 }
 SECTIONS = (
-    ("Work", ("refine", "evaluate", "consensus", "estimate")),
+    ("Work", ("refine", "evaluate", "consensus", "plan", "spec", "criteria", "step", "estimate")),
     ("Look", ("run", "lake", "budget", "backend")),
     ("Keep", ("init", "config", "cluster", "ledger", "doctor")),
 )

@@ -25,7 +25,8 @@ CriteriaFile = Annotated[
     str | None, typer.Option("--criteria-file", help="JSON or YAML file with criteria.", rich_help_panel=CRITERIA)
 ]
 CriteriaPreset = Annotated[
-    str | None, typer.Option("--criteria-preset", help="default or evaluation.", rich_help_panel=CRITERIA)
+    str | None,
+    typer.Option("--criteria-preset", help="A preset; see `criteria preset list`.", rich_help_panel=CRITERIA),
 ]
 Probes = Annotated[
     list[str] | None,
@@ -230,8 +231,9 @@ def estimate(
     from bessemer.interfaces.cli import _frame
     from bessemer.interfaces.cli.main import command
 
-    if words[0] not in ("refine", "evaluate", "consensus", "backend"):
+    if words[0] not in ("refine", "evaluate", "consensus", "backend", "plan", "spec", "criteria", "step"):
         raise UsageError(
-            f"{words[0]!r} cannot be estimated; give refine, evaluate, consensus or backend check, and its flags"
+            f"{words[0]!r} cannot be estimated; give refine, evaluate, consensus, plan new, plan run, spec new, step or "
+            "backend check, and its flags"
         )
     raise typer.Exit(_frame.run([*words, "--dry-run"], command()))

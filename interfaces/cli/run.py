@@ -190,8 +190,8 @@ def _show_list(rows: list[RunRow]) -> None:
 
 def _show_run(row: RunRow, outcome: dict[str, Any] | None, directory: Path) -> None:
     from bessemer.cluster.money import format_usd
-    from bessemer.interfaces._pipelines import outcome_of
     from bessemer.interfaces.cli import _screen
+    from bessemer.pipelines._base import pipeline_named
 
     print(f"{row.run}  {row.pipeline}  {row.status}")
     print(f"task: {(row.pins.get('plan') or {}).get('task', '(deleted)')}")
@@ -199,4 +199,4 @@ def _show_run(row: RunRow, outcome: dict[str, Any] | None, directory: Path) -> N
     print(f"calls: {row.calls}{lost}; charged {format_usd(row.charged)}, of it in doubt {format_usd(row.in_doubt)}")
     print(f"files: {directory}")
     if outcome is not None:
-        _screen.last(outcome_of(row.pipeline, outcome))
+        _screen.last(pipeline_named(row.pipeline).outcome.model_validate(outcome))

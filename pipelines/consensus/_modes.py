@@ -1,26 +1,23 @@
 """Modes: what agents must produce, how code checks it, and which files it becomes.
 
-A mode joins with `register("plan", make)`; `find` imports the modules of `LATER` when one of their modes is asked for.
+`general` and `evaluate` are made here; `plan` and `spec` are the document modes of `pipelines/planning`.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from bessemer.actors.judging import tasks_json, verdict_json
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import EvaluationForm, Subject, load_persona
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.files import write_atomic
+from bessemer.pipelines.planning import PLAN_MODE, SPEC_MODE, Mode
 
-LATER = {"plan": "bessemer.pipelines.planning", "spec": "bessemer.pipelines.planning"}
-"""Modes that register themselves when their module is imported."""
 MAX_FILES, MAX_TEXT_BYTES = 50, 400_000
 
 
@@ -31,30 +28,6 @@ class Setting(NamedTuple):
     criteria: CriteriaSet | None
     material: str
     """Absolute path of the folder with what agents were shown."""
-
-
-class Mode(Protocol):
-    """One kind of answer."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def instructions(self) -> str:
-        """What an answer has to be, for the agents."""
-        ...
-
-    @property
-    def output_schema(self) -> dict[str, Any]:
-        """JSON schema of an answer."""
-        ...
-
-    def check(self, answer: Any) -> list[str]:
-        """What is wrong with an answer, each `field: what`; shown to the agent for one repair."""
-        ...
-
-    def write(self, workdir: Path, answer: Any) -> list[Path]:
-        """Write the decided answer's files, `result.md` among them; returns them. Raises StateUnwritable."""
-        ...
 
 
 MakeMode = Callable[[Setting], Mode]
@@ -68,8 +41,6 @@ def register(name: str, make: MakeMode) -> None:
 
 def find(name: str) -> MakeMode:
     """The mode of a name. Raises UsageError naming those there are."""
-    if name not in _MODES and name in LATER and importlib.util.find_spec(LATER[name]) is not None:
-        importlib.import_module(LATER[name])
     if name not in _MODES:
         raise UsageError(f"there is no mode {name!r}; the modes are {', '.join(mode_names())}")
     return _MODES[name]
@@ -77,8 +48,7 @@ def find(name: str) -> MakeMode:
 
 def mode_names() -> tuple[str, ...]:
     """Names of the modes there are."""
-    later = {name for name, module in LATER.items() if importlib.util.find_spec(module) is not None}
-    return tuple(sorted(_MODES.keys() | later))
+    return tuple(sorted(_MODES))
 
 
 def tidy(value: Any) -> Any:
@@ -198,3 +168,5 @@ def _as_json(value: Any) -> str:
 
 register("general", General)
 register("evaluate", Evaluate)
+register("plan", lambda setting: PLAN_MODE)
+register("spec", lambda setting: SPEC_MODE)

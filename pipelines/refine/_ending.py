@@ -7,18 +7,31 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 from bessemer.cluster.errors import BudgetExhausted, Cancelled, DeadlineExceeded
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.money import format_usd
+from bessemer.cluster.run import Run
 from bessemer.cluster.workspace import Repository
-from bessemer.pipelines._base import ENDINGS, Ending
+from bessemer.pipelines._base import ENDINGS, Ending, Plan
 from bessemer.pipelines.refine._plan import RefineOutcome
 from bessemer.pipelines.refine._state import Progress
 
 
+class Stoppable(Protocol):
+    """A run's state, as far as being stopped is concerned."""
+
+    run: Run
+    stopped_by: Ending
+    explanation: str
+
+    @property
+    def plan(self) -> Plan: ...
+
+
 @contextlib.asynccontextmanager
-async def reaching_an_end(progress: Progress) -> AsyncIterator[None]:
+async def reaching_an_end(progress: Stoppable) -> AsyncIterator[None]:
     """Turns what stops a run from outside (budget, deadline, cancellation) into `progress.stopped_by`."""
     left = (
         None if progress.plan.time_budget is None else progress.plan.time_budget - await progress.run.elapsed("began")

@@ -43,8 +43,6 @@ class RefinePlan(Plan):
     max_rounds: int = Field(default=3, ge=1)
     builders: int = Field(default=2, ge=1)
     candidates: int = Field(default=1, ge=1)
-    time_budget: float | None = None
-    """Seconds of work, interruptions left out."""
     confirm_criteria: bool = False
     confirm_each_round: bool = False
     works_off_findings: bool = False

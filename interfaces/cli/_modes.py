@@ -1,0 +1,81 @@
+"""The flags that plans, criteria and single steps share, and the way from a prepared run to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bessemer.cluster.settings import Settings
+    from bessemer.interfaces._prepare import Prepared, Request
+    from bessemer.interfaces._prepare_modes import DraftOptions
+
+PLACE, LIMITS = "Where and how", "Limits"
+
+Backend = Annotated[
+    str | None, typer.Option("--backend", help="The model that works, provider/model.", rich_help_panel=PLACE)
+]
+Context = Annotated[
+    list[Path] | None,
+    typer.Option("--context", metavar="FILE", help="Text files to know of; repeatable.", rich_help_panel=PLACE),
+]
+Depth = Annotated[str, typer.Option("--depth", help="dynamic, shallow, medium or deep.")]
+
+
+def run_and_return(
+    prepared: Prepared,
+    settings: Settings,
+    config: list[Path] | None,
+    *,
+    address: str = "",
+    as_json: bool = False,
+    launch: bool = True,
+) -> dict[str, Any]:
+    """Start a run, watch it to its end, and return its outcome."""
+    from bessemer.interfaces import _configurations as configurations
+    from bessemer.interfaces.cli import _start
+
+    print(f"configuration: {configurations.in_use(config or [])}", file=sys.stderr)
+    for notice in prepared.notices:
+        print(notice, file=sys.stderr)
+    if as_json and launch:
+        print(json.dumps({"event": "launch", "run": prepared.spec.run, "pipeline": prepared.spec.pipeline}), flush=True)
+    outcome: dict[str, Any] = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
+    return outcome
+
+
+def depth_named(word: str) -> Any:
+    """A depth by its name. Raises UsageError naming those there are."""
+    from bessemer.cluster.errors import UsageError
+    from bessemer.pipelines.planning.draft import DEPTHS
+
+    if word not in DEPTHS:
+        raise UsageError(f"there is no depth {word!r}; give one of {', '.join(DEPTHS)}")
+    return word
+
+
+def draft(
+    request: Request,
+    options: DraftOptions,
+    config: list[Path] | None,
+    *,
+    address: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Have a document written and end with the run's exit code."""
+    from bessemer.interfaces._prepare_modes import prepare_draft
+    from bessemer.interfaces.cli import _start
+
+    settings = _start.settings_for(config, no_sandbox=False)
+    prepared = prepare_draft(request, options, settings)
+    if dry_run:
+        _start.show_plan(prepared, settings, as_json)
+        return
+    outcome = run_and_return(prepared, settings, config, address=address, as_json=as_json)
+    raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json))
