@@ -233,7 +233,7 @@ def estimate(
 
     if words[0] not in ("refine", "evaluate", "consensus", "backend", "plan", "spec", "criteria", "step"):
         raise UsageError(
-            f"{words[0]!r} cannot be estimated; give refine, evaluate, consensus, plan new, plan run, spec new, step or "
-            "backend check, and its flags"
+            f"{words[0]!r} cannot be estimated; give refine, evaluate, consensus, plan new, plan run, spec new, step "
+            "or backend check, and its flags"
         )
     raise typer.Exit(_frame.run([*words, "--dry-run"], command()))

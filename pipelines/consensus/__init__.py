@@ -3,8 +3,9 @@
 from bessemer.pipelines._base import Pipeline
 from bessemer.pipelines.consensus._acts import Policy, RuleName
 from bessemer.pipelines.consensus._method import consensus
-from bessemer.pipelines.consensus._modes import Mode, Setting, find, mode_names, register
+from bessemer.pipelines.consensus._modes import Setting, find, mode_names, register
 from bessemer.pipelines.consensus._plan import ConsensusOutcome, ConsensusPlan, Pace
+from bessemer.pipelines.planning import Mode
 
 PIPELINE = Pipeline(plan=ConsensusPlan, outcome=ConsensusOutcome, run=consensus)
 

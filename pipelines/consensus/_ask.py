@@ -13,9 +13,10 @@ from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.run import Step
 from bessemer.pipelines.consensus._acts import Abstained, Act, Answered, Failed, Voted
 from bessemer.pipelines.consensus._ballots import Ballot
-from bessemer.pipelines.consensus._modes import Mode, tidy
+from bessemer.pipelines.consensus._modes import tidy
 from bessemer.pipelines.consensus._plan import Heard
 from bessemer.pipelines.consensus._schema import reply_problems, reply_schema
+from bessemer.pipelines.planning import Mode
 
 MOST_SHOWN_BYTES = 40_000
 """Of one answer, when others read it; the middle of a longer one is left out, and that is said."""

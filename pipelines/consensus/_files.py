@@ -10,8 +10,8 @@ from typing import Any
 from bessemer.cluster.files import write_atomic
 from bessemer.pipelines.consensus._ask import Wording
 from bessemer.pipelines.consensus._count import Decision
-from bessemer.pipelines.consensus._modes import Mode
 from bessemer.pipelines.consensus._plan import ConsensusOutcome, ConsensusPlan, Heard
+from bessemer.pipelines.planning import Mode
 
 
 class WorkFiles:

@@ -17,9 +17,10 @@ from bessemer.pipelines.consensus._ask import Wording
 from bessemer.pipelines.consensus._count import Decision
 from bessemer.pipelines.consensus._files import WorkFiles
 from bessemer.pipelines.consensus._material import take_material, wording
-from bessemer.pipelines.consensus._modes import Mode, Setting, find
+from bessemer.pipelines.consensus._modes import Setting, find
 from bessemer.pipelines.consensus._money import UNMEASURED, measured_values
 from bessemer.pipelines.consensus._plan import ConsensusPlan, Heard, Saved
+from bessemer.pipelines.planning import Mode
 
 
 class Panel:

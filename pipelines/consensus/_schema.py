@@ -6,7 +6,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from bessemer.pipelines.consensus._modes import Mode, tidy
+from bessemer.pipelines.consensus._modes import tidy
+from bessemer.pipelines.planning import Mode
 
 
 def reply_schema(answer: dict[str, Any], labels: tuple[str, ...], criteria: tuple[str, ...]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def test_every_field_is_required_so_that_no_provider_needs_defaults(mode: Mode):
 def test_sound_answers_are_written_as_files_that_are_read_again(tmp_path: Path):
     for mode, answer in ((PLAN_MODE, SOUND), (SPEC_MODE, SPEC)):
         assert mode.check(answer) == []
-        (path,) = mode.write(tmp_path, answer)
+        path, told = mode.write(tmp_path, answer)
+        assert told.name == "result.md"
         assert path.name == f"project_{mode.name}.json"
         assert read_document(path)
     task = json.loads((tmp_path / "project_plan.json").read_text())["tasks"][0]
