@@ -16,7 +16,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError, TaskCancelledError
+from ray.exceptions import (
+    ActorUnschedulableError,
+    GetTimeoutError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+)
 
 from bessemer.cluster.errors import (
     BessemerError,
@@ -96,7 +103,7 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
         try:
             handle = await host.handle()
             raw = await asyncio.wait_for(getattr(handle, method).remote(payload), max(left, 0.1))
-        except (RayActorError, ConnectionError, ValueError) as error:
+        except (RayActorError, ActorUnschedulableError, ConnectionError, ValueError) as error:
             host.forget()
             if time.monotonic() + pause > deadline:
                 raise ClusterError(f"{host.name} did not come back within {within:.0f} s: {_line(error)}") from None

@@ -153,13 +153,20 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
             _node_ip_address="127.0.0.1",
             **common,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError, ray.exceptions.RayError) as error:
         where = address or (warm.address if warm else "this machine")
         if refused := _token_refused(str(error)):
             raise ClusterError(f"Ray at {where} {refused}") from None
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise ClusterError(f"Ray at {where} cannot be used: {reason}; try `bessemer cluster status`") from None
+        raise ClusterError(f"Ray at {where} cannot be used: {reason}; {_remedy(address)}") from None
     return Joined("private", str(started.address_info.get("gcs_address", "")))
+
+
+def _remedy(address: str) -> str:
+    """What to try when a cluster does not answer; a missing token looks the same from here."""
+    if address and os.environ.get("RAY_AUTH_MODE") != "token":
+        return "if it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it"
+    return "try `bessemer cluster status`"
 
 
 def _token_refused(text: str) -> str:
