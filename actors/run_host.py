@@ -20,13 +20,15 @@ from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
 from bessemer.cluster.backend_settings import BatchSettings
-from bessemer.cluster.errors import BessemerError, Cancelled, ClusterError, InfrastructureError, UsageError
+from bessemer.cluster.errors import BessemerError, Cancelled, HostFull, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
 from bessemer.cluster.ledger.operations import RunStatus
 from bessemer.cluster.run import Run, lease, open_run
 
 MAX_RUNS = 64
+STEP_SECONDS = 3600.0
+"""How long a run that is ending waits for branches that still work."""
 
 
 class RunSpec(BaseModel):
@@ -63,6 +65,7 @@ class _Held:
         self.task: asyncio.Task[None] | None = None
         self.outcome: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
+        self.run: Run | None = None
         self.left = False
         """Whether it left memory, to be started again by the collector of its batches."""
 
@@ -94,7 +97,7 @@ class RunHost:
         if held is not None and held.task is not None and not held.task.done():
             return spec.run
         if sum(1 for one in self._held.values() if one.task and not one.task.done()) >= MAX_RUNS:
-            raise ClusterError(f"{MAX_RUNS} runs are under way on {node_name()}; wait for one to end")
+            raise HostFull(f"{MAX_RUNS} runs are under way on {node_name()}; wait for one to end")
         await self._hold(spec)
         return spec.run
 
@@ -130,6 +133,18 @@ class RunHost:
         return True
 
     @reply
+    async def stop(self, payload: bytes) -> bool:
+        """Let a run end at its next step boundary, so that nothing in flight is lost. False where it is not held."""
+        held = self._held.get(decode(payload)["run"])
+        if held is None or held.task is None:
+            return False
+        if held.task.done():
+            return held.left and await self._keep_away(held)
+        if held.run is not None:
+            held.run.stop()
+        return True
+
+    @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         await self._recover()
         under_way = [run for run, held in self._held.items() if held.task and not held.task.done()]
@@ -150,6 +165,7 @@ class RunHost:
         held = _Held(spec, People(self._home.run_directory(spec.run)))
         self._held[spec.run] = held
         run, status = await self._open(spec)
+        held.run = run
         held.people.tell("opened", epoch=run.epoch, before=status)
         held.task = asyncio.create_task(self._drive(held, run))
 
@@ -163,6 +179,7 @@ class RunHost:
             directory=self._home.run_directory(spec.run),
             caps=spec.caps,
             urgency=spec.pins["plan"].get("urgency", "now"),
+            priority=spec.pins["plan"].get("priority", 1.0),
         )
 
     async def _drive(self, held: _Held, run: Run) -> None:
@@ -175,6 +192,7 @@ class RunHost:
                 with telemetry.span(f"run {held.spec.pipeline}", about) as watched:
                     outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
                     watched.set({"bessemer.status": outcome.status})
+                await run.settle_down(STEP_SECONDS)
             if held.left:
                 raise asyncio.CancelledError
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())

@@ -73,6 +73,8 @@ class Request:
     """Name of the account that pays, beside the run's own budget."""
     time_budget: float | None = None
     overnight: bool = False
+    priority: float = 1.0
+    """Weight against other runs where several wait for one model."""
     confirm_criteria: bool = False
     confirm_each_round: bool = False
     python: str | None = None
@@ -118,11 +120,18 @@ def _placed(settings: Settings) -> Settings:
 def prepare_refine(request: Request, settings: Settings) -> Prepared:
     """Resolve a refinement. Everything a user can get wrong is refused here, before Ray starts or money is spent."""
     notices: list[str] = []
+    plan = plan_refine(request, settings, notices)
+    budget = request.cost_budget or settings.budget.run
+    return assemble("refine", plan, settings, budget, notices, account=request.account)
+
+
+def plan_refine(request: Request, settings: Settings, notices: list[str]) -> RefinePlan:
+    """The plan of a refinement, every default filled in; what was chosen for the user goes to `notices`."""
     source, focus = find_source(request)
     build = choose_build_backend(request, settings, notices)
     judge = choose_eval_backend(request, settings, build, notices)
     able = capabilities(build, settings.backends)
-    plan = RefinePlan(
+    return RefinePlan(
         task=request.task,
         source=str(source),
         focus=focus,
@@ -141,9 +150,8 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         works_off_findings=not able.tools,
         max_file_bytes=settings.refine.max_file_bytes,
         urgency=choose_urgency(request, settings, (build, judge), notices),
+        priority=request.priority,
     )
-    budget = request.cost_budget or settings.budget.run
-    return assemble("refine", plan, settings, budget, notices, account=request.account)
 
 
 def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
@@ -164,6 +172,7 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
         max_rounds=1,
         max_file_bytes=settings.refine.max_file_bytes,
         urgency=choose_urgency(request, settings, (judge,), notices),
+        priority=request.priority,
     )
     budget = request.cost_budget or settings.budget.run
     return assemble("evaluate", plan, settings, budget, notices, account=request.account)

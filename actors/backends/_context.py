@@ -15,6 +15,7 @@ class CallContext(NamedTuple):
     purpose: str = ""
     epoch: int = 0
     scopes: tuple[str, ...] = ()
+    priority: float = 1.0
     """The caps the call counts against: what an agent's own requests count against too."""
 
 

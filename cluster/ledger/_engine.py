@@ -65,12 +65,22 @@ class Store:
                 found = self._known_ledger(connection) or _lay_out(connection)
         if found is None:
             raise LedgerUnavailable(f"there is no ledger in {self.name}; start a run there first")
+        self._complete()
         if self.path and self.path.stat().st_size <= CHECKED_WHOLE:
             with self.reading() as connection:
                 problem = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
             if problem != "ok":
                 raise LedgerCorrupted(_corrupted(self.name, " ".join(problem.split())))
         return found
+
+    def _complete(self) -> None:
+        """Add the tables that came after this ledger was laid out."""
+        with self.reading() as connection:
+            there = set(inspect(connection).get_table_names())
+        missing = [table for table in t.ADDED if table.name not in there]
+        if missing:
+            with self.writing() as connection:
+                t.metadata.create_all(connection, tables=missing)
 
     def _write_ahead(self) -> None:
         """Put the file into WAL mode, for good, once it is known to be a ledger's or nobody's.

@@ -52,6 +52,17 @@ Overnight = Annotated[
     bool,
     typer.Option("--overnight", help="Calls in the vendors' batches: cheaper, within a day.", rich_help_panel=LIMITS),
 ]
+Priority = Annotated[
+    float,
+    typer.Option(
+        "--priority",
+        min=0.001,
+        max=1000,
+        metavar="X",
+        help="Turns against other runs that wait for the same model.",
+        rich_help_panel=LIMITS,
+    ),
+]
 Python = Annotated[str | None, typer.Option("--python", help="The Python that probes run in.", rich_help_panel=PLACE)]
 Config = Annotated[
     list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.", rich_help_panel=PLACE)
@@ -94,6 +105,7 @@ def refine(
     budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
+    priority: Priority = 1.0,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask at every checkpoint.")] = False,
     confirm_criteria: Annotated[bool, typer.Option("--confirm-criteria", help="Ask before building.")] = False,
     confirm_each_round: Annotated[bool, typer.Option("--confirm-each-round", help="Ask before each round.")] = False,
@@ -129,6 +141,7 @@ def refine(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         overnight=overnight,
+        priority=priority,
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
         python=python,
@@ -151,6 +164,7 @@ def evaluate(
     budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
+    priority: Priority = 1.0,
     python: Python = None,
     config: Config = None,
     yes: Annotated[
@@ -180,6 +194,7 @@ def evaluate(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         overnight=overnight,
+        priority=priority,
         python=python,
     )
     prepared = prepare_evaluate(request, settings)
