@@ -27,6 +27,8 @@ from bessemer.cluster.ledger.operations import RunStatus
 from bessemer.cluster.run import Run, lease, open_run
 
 MAX_RUNS = 64
+KEPT_ENDED = 64
+"""Ended runs that stay in memory for their watchers; an older one is replayed from the ledger if somebody asks."""
 STEP_SECONDS = 3600.0
 """How long a run that is ending waits for branches that still work."""
 
@@ -162,12 +164,18 @@ class RunHost:
                 await self._hold(RunSpec(**{key: row[key] for key in ("run", "pipeline", "pins", "caps")}))
 
     async def _hold(self, spec: RunSpec) -> None:
+        self._forget_ended()
         held = _Held(spec, People(self._home.run_directory(spec.run)))
         self._held[spec.run] = held
         run, status = await self._open(spec)
         held.run = run
         held.people.tell("opened", epoch=run.epoch, before=status)
         held.task = asyncio.create_task(self._drive(held, run))
+
+    def _forget_ended(self) -> None:
+        ended = [run for run, held in self._held.items() if held.task and held.task.done() and not held.left]
+        for run in ended[:-KEPT_ENDED]:
+            del self._held[run]
 
     async def _open(self, spec: RunSpec) -> tuple[Run, RunStatus]:
         return await open_run(

@@ -114,6 +114,8 @@ class Run:
         self.under_way: set[str] = set()
         """Paths of the steps being worked on."""
         self._opened: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._stopping = False
         self._elapsed = 0.0
         self._since = time.monotonic()
@@ -133,16 +135,20 @@ class Run:
             return result.model_validate(state.result)
         if self._stopping:
             raise Cancelled(f"run {self.id} was asked to stop before step {path!r}")
-        with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
-            step = Step(self._ticket(path), self.ledger)
-            self.under_way.add(path)
-            try:
+        self.under_way.add(path)
+        self._idle.clear()
+        try:
+            with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
+                step = Step(self._ticket(path), self.ledger)
                 made = await work(step)
-            finally:
-                self.under_way.discard(path)
-        finished = await self.ledger.finish_step(
-            FinishStep(run=self.id, path=path, epoch=self.epoch, result=made.model_dump(mode="json"), rows=step.rows)
-        )
+            value = made.model_dump(mode="json")
+            finished = await self.ledger.finish_step(
+                FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
+            )
+        finally:
+            self.under_way.discard(path)
+            if not self.under_way:
+                self._idle.set()
         return result.model_validate(finished.result)
 
     def stop(self) -> None:
@@ -151,9 +157,8 @@ class Run:
 
     async def settle_down(self, seconds: float) -> None:
         """Wait until no step is under way: what a stopped run left running is paid for, and its result is kept."""
-        deadline = time.monotonic() + seconds
-        while self.under_way and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
 
     async def observe(self, name: str, read: Callable[[], Any]) -> Any:
         """Journal what is read from outside and steers the run. `read` is not called when the value is known."""

@@ -81,6 +81,10 @@ class Driver:
         """Stop a run cleanly; False where its host does not hold it."""
         return bool(await ask(self._host, "cancel", encode({"run": run}), within=90))
 
+    async def stop(self, run: str) -> bool:
+        """Let a run end at its next step boundary; False where its host does not hold it."""
+        return bool(await ask(self._host, "stop", encode({"run": run}), within=90))
+
     async def flush(self, within: float = 60.0) -> str:
         """Wait until the lake holds every row so far; returns a problem to tell of, or nothing."""
         try:

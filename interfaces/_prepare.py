@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -30,7 +31,7 @@ from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import DeliverableError, SettingsError, UnpricedModel, UsageError
-from bessemer.cluster.files import writable_directory
+from bessemer.cluster.files import writable_directory, write_atomic
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.run import Urgency
@@ -210,6 +211,15 @@ def assemble(
     told = check_caps(caps, home, settings.budget)
     spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps=caps)
     return Prepared(spec=spec, home=home, plan=plan, notices=(*notices, *told), budget=budget)
+
+
+def remember_plan(home: Home, spec: RunSpec) -> Path:
+    """Make the run's folder and write what it was started with, for people and for `run fork`; returns the folder."""
+    directory = home.run_directory(spec.run)
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"pipeline": spec.pipeline, **spec.pins}, indent=2) + "\n"
+    write_atomic(directory / "plan.json", text.encode())
+    return directory
 
 
 def versions(settings: Settings) -> dict[str, Any]:

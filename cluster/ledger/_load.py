@@ -1,8 +1,8 @@
 """Reading what a group of operations needs: a few queries for the whole group, rows locked in one fixed order.
 
 Queues are locked first, then runs, and scopes last, each in sorted order, so that two keepers on one database cannot
-block each other; what lies between belongs to what is locked. SQLite has no row locks and needs none: its transaction has begun
-as the only writer.
+block each other; what lies between belongs to what is locked. SQLite has no row locks and needs none: its transaction
+has begun as the only writer.
 """
 
 from __future__ import annotations

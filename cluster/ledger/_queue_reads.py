@@ -13,8 +13,8 @@ from sqlalchemy import Row, case, false, func, or_, select
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._engine import Store
-from bessemer.cluster.ledger._values import from_json
 from bessemer.cluster.ledger._message import Json
+from bessemer.cluster.ledger._values import from_json
 from bessemer.cluster.ledger.queue_operations import TaskState
 
 PAGE = 200

@@ -19,7 +19,7 @@ from bessemer.cluster.money import MicroDollars, parse_usd
 from bessemer.cluster.settings import Settings, load_settings, parse_duration
 from bessemer.cluster.workspace import size_of_work
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import Prepared
+from bessemer.interfaces._prepare import Prepared, remember_plan
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
@@ -113,11 +113,8 @@ async def run_to_end(prepared: Prepared, settings: Settings, address: str, as_js
 
 
 def remember(prepared: Prepared) -> None:
-    """Write the run's folder and what it was started with, for people and for `run fork`."""
-    directory = prepared.home.run_directory(prepared.spec.run)
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"pipeline": prepared.spec.pipeline, **prepared.spec.pins}, indent=2) + "\n"
-    write_atomic(directory / "plan.json", text.encode())
+    """Write the run's folder, what it was started with, and who drives it."""
+    directory = remember_plan(prepared.home, prepared.spec)
     write_atomic(directory / "driver.json", json.dumps({"driver": str(this_process("driver"))}).encode())
 
 

@@ -20,6 +20,7 @@ ENTRIES = {
     ),
     "init": Entry("init", "init", "Find the keys that are there and write .bessemer/config.yaml."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to mend."),
+    "queue": Entry("queue", "app", "Add tasks, run them unattended, and read what came of them."),
     "run": Entry("run", "app", "List, show, resume, cancel, fork, export and delete runs."),
     "lake": Entry("lake", "app", "Query and export what was recorded."),
     "cluster": Entry("cluster", "app", "Keep a local cluster warm, and see what its hosts are doing."),
@@ -29,7 +30,7 @@ ENTRIES = {
     "config": Entry("config", "app", "See, choose and check configurations."),
 }
 SECTIONS = (
-    ("Work", ("refine", "evaluate", "estimate")),
+    ("Work", ("refine", "evaluate", "estimate", "queue")),
     ("Look", ("run", "lake", "budget", "backend")),
     ("Keep", ("init", "config", "cluster", "ledger", "doctor")),
 )

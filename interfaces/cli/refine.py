@@ -31,6 +31,19 @@ Probes = Annotated[
     list[str] | None,
     typer.Option("--probe", help="A built-in probe or a command line; several, or repeated.", rich_help_panel=CRITERIA),
 ]
+MaxRounds = Annotated[
+    int | None, typer.Option("--max-rounds", min=1, max=100, help="Most rounds (3).", rich_help_panel=LIMITS)
+]
+Builders = Annotated[
+    int | None, typer.Option("--builders", min=1, max=64, help="Tasks built at once (2).", rich_help_panel=LIMITS)
+]
+Candidates = Annotated[
+    int | None,
+    typer.Option("--candidates", min=1, max=32, help="Tries at one task, the best kept.", rich_help_panel=LIMITS),
+]
+BuildBackend = Annotated[
+    str | None, typer.Option("--build-backend", help="The model that builds.", rich_help_panel=PLACE)
+]
 EvalBackends = Annotated[
     list[str] | None,
     typer.Option("--eval-backends", help="The model that judges, or `probes`.", rich_help_panel=PLACE),
@@ -88,18 +101,10 @@ def refine(
     criteria_file: CriteriaFile = None,
     criteria_preset: CriteriaPreset = None,
     probe: Probes = None,
-    max_rounds: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Most rounds (3).", rich_help_panel=LIMITS)
-    ] = None,
-    builders: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Tasks built at once (2).", rich_help_panel=LIMITS)
-    ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(min=1, max=32, help="Tries at one task, the best kept.", rich_help_panel=LIMITS)
-    ] = None,
-    build_backend: Annotated[
-        str | None, typer.Option("--build-backend", help="The model that builds.", rich_help_panel=PLACE)
-    ] = None,
+    max_rounds: MaxRounds = None,
+    builders: Builders = None,
+    candidates: Candidates = None,
+    build_backend: BuildBackend = None,
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
     budget_account: Account = None,
