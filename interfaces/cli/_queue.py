@@ -154,11 +154,8 @@ def mark(
     for one in ids:
         if as_json:
             emit({"event": "marked" if one in answer.tasks else "left_alone", "task": one, "to": to})
-        say(
-            f"{one} is {to}"
-            if one in answer.tasks
-            else f"{one} is left alone: it is {states[one]}{_advice(states[one], one)}"
-        )
+        left_alone = f"left alone: it is {states[one]}{_advice(states[one], one)}"
+        say(f"{one} is {to if one in answer.tasks else left_alone}")
     if not answer.tasks:
         raise UsageError(f"none of {len(ids)} tasks could be {to}; see `bessemer queue list --queue {queue}`")
 

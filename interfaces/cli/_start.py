@@ -10,7 +10,6 @@ from typing import Any
 
 from bessemer.actors._backend_service import book_of
 from bessemer.actors.backends import priced_as
-from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import BessemerError, UsageError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.identity import this_process
@@ -103,7 +102,7 @@ async def run_to_end(prepared: Prepared, settings: Settings, address: str, as_js
         except BessemerError as error:
             view.close()
             if _begun(prepared):
-                print(_hint(prepared.spec), file=sys.stderr)
+                print(f"resume with: bessemer run resume {prepared.spec.run}", file=sys.stderr)
             raise error
         finally:
             view.close()
@@ -120,16 +119,22 @@ def remember(prepared: Prepared) -> None:
 
 def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:
     """Show the last screen, write back what may be written back, and return the exit code."""
-    kind = RefineOutcome if prepared.spec.pipeline == "refine" else EvaluateOutcome
+    code = show_end(outcome, prepared.spec.pipeline, as_json=as_json)
+    if apply and prepared.spec.pipeline == "refine":
+        apply_back(RefineOutcome.model_validate(outcome))
+    return code
+
+
+def show_end(outcome: dict[str, Any], pipeline: str, *, as_json: bool) -> int:
+    """Show the last screen of a run; returns its exit code."""
+    kind = RefineOutcome if pipeline == "refine" else EvaluateOutcome
     ended = kind.model_validate(outcome)
     if as_json:
         print(json.dumps({"event": "done", "exit_code": ended.exit_code, **outcome}), flush=True)
     else:
         _screen.last(ended)
     if ended.status in ("interrupted", "budget"):
-        print(_hint(prepared.spec), file=sys.stderr)
-    if apply and isinstance(ended, RefineOutcome):
-        apply_back(ended)
+        print(f"resume with: bessemer run resume {ended.run}", file=sys.stderr)
     return ended.exit_code
 
 
@@ -157,7 +162,3 @@ def apply_back(outcome: RefineOutcome) -> None:
 
 def _begun(prepared: Prepared) -> bool:
     return (prepared.home.run_directory(prepared.spec.run) / "events.jsonl").exists()
-
-
-def _hint(spec: RunSpec) -> str:
-    return f"resume with: bessemer run resume {spec.run}"

@@ -199,9 +199,8 @@ def _key(place: str, entry: Entry, digest: str, seen: dict[str, str]) -> str:
     if entry.key is not None:
         key = f"own:{entry.key}"
         if key in seen:
-            raise UsageError(
-                f"{place}: the key {entry.key!r} is that of {seen[key]} too; give each task its own; nothing was added"
-            )
+            taken = f"the key {entry.key!r} is that of {seen[key]} too; give each task its own"
+            raise UsageError(f"{place}: {taken}; nothing was added")
     else:
         number = 1
         while (key := f"{digest}#{number}") in seen:

@@ -27,7 +27,7 @@ def _environment() -> Any:
 
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("bessemer.interfaces.queue", "."),
-        autoescape=lambda name: bool(name and name.endswith(".html.j2")),
+        autoescape=jinja2.select_autoescape(("html.j2",)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -27,7 +27,7 @@ def spec_of(task: ClaimedTask, queue: str, settings: Settings, home: Home, cap: 
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"the plan of task {task.task} is another version's ({name}: {first['msg']}); add the task anew with --again"
+            f"the plan of task {task.task} is another version's ({name}: {first['msg']}); add it anew with --again"
         ) from None
     for name in plan.models():
         usable(name, settings, [])
