@@ -23,7 +23,7 @@ from bessemer.cluster.backend_settings import BatchSettings
 from bessemer.cluster.errors import BessemerError, Cancelled, HostFull, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
-from bessemer.cluster.ledger.operations import RunStatus
+from bessemer.cluster.ledger.operations import Recall, RunStatus
 from bessemer.cluster.run import Run, lease, open_run
 
 MAX_RUNS = 64
@@ -125,9 +125,10 @@ class RunHost:
     @reply
     async def cancel(self, payload: bytes) -> bool:
         """Stop a run cleanly: what is accepted so far is saved. False where this host does not hold it."""
-        held = self._held.get(decode(payload)["run"])
+        run = decode(payload)["run"]
+        held = self._held.get(run)
         if held is None or held.task is None:
-            return False
+            return await self._keep_parked_away(run)
         if held.task.done():
             return held.left and await self._keep_away(held)
         held.task.cancel()
@@ -229,6 +230,15 @@ class RunHost:
         held.left, held.error = False, {"error": Cancelled.__name__, "message": message, "facts": {}}
         held.people.tell("ended")
         return True
+
+    async def _keep_parked_away(self, run: str) -> bool:
+        """Stop a run that left the memory of an earlier incarnation of this host. False where it waits for nothing."""
+        row = await ask(keeper_ref(self._home), "run_spec", encode({"run": run}), within=60)
+        left = await self._ledger.recall(Recall(run=run, path="", name=left_memory(row["epoch"])))
+        if row["status"] != "interrupted" or not left.found:
+            return False
+        spec = RunSpec(run=run, pipeline=row["pipeline"], pins=row["pins"], caps=row["caps"])
+        return await self._keep_away(_Held(spec, People(self._home.run_directory(run))))
 
     @contextlib.asynccontextmanager
     async def _leaving(self, held: _Held, run: Run) -> AsyncIterator[None]:

@@ -36,7 +36,7 @@ def _ledger_row(home: Home) -> Row:
 
 def _lake_row(home: Home) -> Row:
     try:
-        tables = Lake(home.lake_url).tables()
+        tables = Lake(home.lake_url).counts()
     except BessemerError as error:
         found, _, remedy = error.message.partition(";")
         return Row(name="lake", state="missing", found=found, remedy=remedy.strip() or "check lake.url")
@@ -68,9 +68,8 @@ def _rows_of(name: str, answer: Any, since: float, home: Home, seconds: float) -
         said = str(error).strip().splitlines()[-1][:160] if str(error).strip() else type(error).__name__
         remedy = f"install Bessemer {__version__} there, with the Python that Ray was started with"
         return [Row(name=name, state="missing", found=f"cannot run Bessemer: {said}", remedy=remedy)]
-    about = (
-        f"Bessemer {facts.version}, Python {facts.python}, {facts.cpus} cores, {facts.free_bytes / 2**30:.1f} GiB free"
-    )
+    room = f"{facts.cpus} cores, {facts.free_bytes / 2**30:.1f} GiB free"
+    about = f"Bessemer {facts.version}, Python {facts.python}, {room}"
     return [Row(name=name, state="ok", found=about), *_differences(name, facts, since, home)]
 
 

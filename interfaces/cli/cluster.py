@@ -80,7 +80,7 @@ def doctor(
     config: Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check every node, the hosts, the ledger and the lake, and say what to mend. Ends with 5 where something is wrong."""
+    """Check nodes, hosts, ledger and lake, and say what to mend. Ends with 5 where something is wrong."""
     from bessemer.cluster import ray_session
     from bessemer.cluster.environment import Row
     from bessemer.cluster.settings import load_settings

@@ -72,7 +72,7 @@ def test_the_highest_priority_is_claimed_first_and_then_the_oldest(ledger: Ledge
     assert [row.task for row in ledger.tasks("q", ("queued",))] == [low[1]]
 
 
-def test_the_same_key_is_added_once_and_another_task_under_it_is_refused_with_all_its_neighbours(
+def test_a_key_is_added_once_and_another_task_under_it_is_refused_with_its_neighbours(
     ledger: Ledger,
 ) -> None:
     first = one(ledger, AddTasks(queue="q", tasks=(new("a"), new("b"))))
