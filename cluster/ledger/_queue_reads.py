@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row, case, false, func, or_, select
 
-from bessemer.cluster.errors import LedgerRefusal
+from bessemer.cluster.errors import UsageError
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._engine import Store
 from bessemer.cluster.ledger._message import Json
@@ -81,14 +81,14 @@ class QueueReads:
         return [self.queue(row.name) for row in rows]
 
     def queue(self, name: str) -> QueueRow:
-        """One queue. Raises LedgerRefusal where there is none of that name."""
+        """One queue. Raises UsageError where there is none of that name."""
         task = t.queue_task.c
         counts = select(task.state, func.count()).where(task.queue == name).group_by(task.state)
         with self._store.reading() as connection:
             row = connection.execute(select(t.queue).where(t.queue.c.name == name)).one_or_none()
             if row is None:
                 known = connection.execute(select(t.queue.c.name).order_by(t.queue.c.name)).scalars().all()
-                raise LedgerRefusal(_unknown(name, list(known)), {"queue": name})
+                raise UsageError(_unknown(name, list(known)), {"queue": name})
             found: Counter[TaskState] = Counter({state: int(number) for state, number in connection.execute(counts)})
             scope = connection.execute(select(t.scope).where(t.scope.c.name == f"queue:{name}")).one_or_none()
             fresh = select(func.count()).where(task.queue == name, task.degraded_at > row.acknowledged_at)

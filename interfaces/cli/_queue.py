@@ -68,7 +68,11 @@ def add(
     for notice in notices:
         say(notice)
     with Ledger.open(home.ledger_url) as ledger:
-        answer = asked(ledger, AddTasks(queue=queue, tasks=tuple(made)))
+        (answer,) = ledger.apply([AddTasks(queue=queue, tasks=tuple(made))])
+    if isinstance(answer, Refusal):
+        places = {task.key: one.place for task, one in zip(made, placed, strict=True)}
+        where = places.get(answer.facts.get("key", ""), "")
+        raise UsageError(f"{where}: {answer.message}; nothing was added" if where else answer.message)
     assert isinstance(answer, Added)
     for place, task, fresh in zip(placed, answer.tasks, answer.fresh, strict=True):
         if as_json:

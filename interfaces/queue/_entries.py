@@ -133,11 +133,8 @@ def _no_constant(name: str) -> Any:
 def _checked(place: str, values: Mapping[str, Any]) -> Placed:
     try:
         entry = Entry.model_validate({name: value for name, value in values.items() if value is not None})
-        " ".join(_texts(entry.model_dump())).encode()
     except ValidationError as error:
         raise UsageError(f"{place}: {_why(error)}; nothing was added") from None
-    except UnicodeEncodeError:
-        raise UsageError(f"{place}: a text is not Unicode; save the file as UTF-8; nothing was added") from None
     if any("\0" in text for text in _texts(entry.model_dump())):
         raise UsageError(f"{place}: a text contains a null character; take it out; nothing was added")
     return Placed(place, entry)
@@ -197,7 +194,7 @@ def entries_of(
 def _key(place: str, entry: Entry, digest: str, seen: dict[str, str]) -> str:
     """The entry's own key, or one made of its content: the second of two equal lines has another than the first."""
     if entry.key is not None:
-        key = f"own:{entry.key}"
+        key = entry.key
         if key in seen:
             taken = f"the key {entry.key!r} is that of {seen[key]} too; give each task its own"
             raise UsageError(f"{place}: {taken}; nothing was added")

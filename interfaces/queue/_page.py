@@ -80,7 +80,8 @@ def _moment(at: Any) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """On one line and without what a terminal would take for an order."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
 
 
 def _cell(text: str) -> str:

@@ -81,7 +81,7 @@ class Report(_Frozen):
 
 
 def make_report(ledger: Ledger, queue: str, now: datetime | None = None) -> Report:
-    """The report of a queue. Raises LedgerRefusal where there is none of that name."""
+    """The report of a queue. Raises UsageError where there is none of that name."""
     row = ledger.queue(queue)
     tasks = tuple(_reported(one, row) for one in ledger.tasks(queue))
     order: dict[TaskState, int] = {"blocked": 0, "failed": 1, "running": 2, "done": 3, "cancelled": 4, "queued": 5}

@@ -94,8 +94,8 @@ def test_a_stop_file_and_a_deadline_are_boundaries_too(night: Night) -> None:
     assert str(stop) in night.told("queue", "run", code=2)
     night.told("queue", "resume")
     assert not stop.exists()
-    moment = (datetime.now(UTC) + timedelta(seconds=15)).isoformat()
-    night.add(*(f"slow {number}" for number in range(3, 30)))
+    night.add(*(f"slow {number}" for number in range(3, 13)))
+    moment = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
     told = records(night.run("--parallel", "1", "--until", moment), 3)
     assert told[-1]["why"] == "until"
     assert "running" not in night.states.values()
