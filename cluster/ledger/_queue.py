@@ -77,7 +77,7 @@ def open_queue(work: Work, op: OpenQueue) -> QueueOpened | Refusal:
     queue = work.queues.known.get(op.queue)
     if queue is None:
         return _no_queue(op.queue)
-    if queue.lease_until > work.now and queue.owner != op.owner and not op.take_over:
+    if queue.lease_until > work.now and queue.owner not in (op.owner, op.dead):
         return refuse(
             QueueIsOpen,
             f"queue {queue.name} is run by {queue.owner} for {queue.lease_until - work.now:.0f} s more; stop it with "

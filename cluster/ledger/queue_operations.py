@@ -38,8 +38,8 @@ class OpenQueue(Message):
     op: Literal["open_queue"] = "open_queue"
     queue: str
     owner: str
-    take_over: bool = False
-    """Take the queue from an owner whose lease still lives (the caller knows that it is dead)."""
+    dead: str = ""
+    """An owner that the caller knows is dead: the queue is taken from it though its lease still lives."""
 
 
 class RenewQueue(Message):

@@ -46,14 +46,14 @@ def run(
             _set_cap(ledger, queue, cap)
             row = ledger.queue(queue)
     _refuse_stopped(row, home)
-    take_over = _refuse_held(row)
+    dead = _refuse_held(row)
     if row.cap is not None and row.used >= row.cap:
         say(f"queue {queue} has used {format_usd(row.used)} of {format_usd(row.cap)}; {_raise(queue)}")
         return _report(home, queue, 4, as_json)
     options = RunnerOptions(parallel=parallel or settings.queue.parallel, until=moment, cap=row.cap)
     if moment is not None:
         say(f"stops at {moment.strftime('%Y-%m-%d %H:%M %Z')}")
-    end = _drive(queue, home, settings, options, address, take_over=take_over, as_json=as_json)
+    end = _drive(queue, home, settings, options, address, dead=dead, as_json=as_json)
     say(_ending(queue, end))
     return _report(home, queue, end.exit_code, as_json, end)
 
@@ -65,7 +65,7 @@ def _drive(
     options: RunnerOptions,
     address: str,
     *,
-    take_over: bool,
+    dead: str,
     as_json: bool,
 ) -> QueueEnd:
     view = open_view(queue, options.cap, as_json=as_json)
@@ -76,7 +76,7 @@ def _drive(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, runner.interrupt)
         try:
-            end = await runner.run(take_over=take_over)
+            end = await runner.run(dead=dead)
         finally:
             view.close()
         if problem := await driver.flush():
@@ -106,13 +106,13 @@ def _refuse_stopped(row: QueueRow, home: Home) -> None:
         raise UsageError(f"queue {row.queue} is stopped; {remedy}")
 
 
-def _refuse_held(row: QueueRow) -> bool:
-    """Whether to take the queue from a runner that is dead. Raises QueueIsOpen where one lives."""
+def _refuse_held(row: QueueRow) -> str:
+    """The runner to take the queue from, which is dead; empty where there is none. Raises QueueIsOpen where one lives."""
     if row.lease_until <= datetime.now(UTC):
-        return False
+        return ""
     owner = read_owner(row.owner)
     if owner is not None and owner.is_dead:
-        return True
+        return row.owner
     raise QueueIsOpen(
         f"queue {row.queue} is run by {row.owner}; wait for it, or stop it with "
         f"`bessemer queue stop --queue {row.queue}`",

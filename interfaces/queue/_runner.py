@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
-from bessemer.cluster.errors import BessemerError, Cancelled, Fenced, HostFull, InfrastructureError
+from bessemer.cluster.errors import BessemerError, Fenced, HostFull, InfrastructureError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import Owner
 from bessemer.cluster.ledger import (
@@ -150,11 +150,12 @@ class Runner:
         else:
             self._boundary.leave_now.set()
 
-    async def run(self, *, take_over: bool = False) -> QueueEnd:
-        """Run the queue. Raises QueueIsOpen where another process does, Fenced where one took it over."""
-        opened = await self._ledger.open_queue(
-            OpenQueue(queue=self._queue, owner=str(self._owner), take_over=take_over)
-        )
+    async def run(self, *, dead: str = "") -> QueueEnd:
+        """Run the queue; `dead` is a runner before us that is known not to live.
+
+        Raises QueueIsOpen where another process runs it, Fenced where one took it over.
+        """
+        opened = await self._ledger.open_queue(OpenQueue(queue=self._queue, owner=str(self._owner), dead=dead))
         self._epoch = opened.epoch
         lease = asyncio.create_task(self._keep_lease(min(RENEW_SECONDS, opened.lease_seconds / 3)))
         try:
@@ -291,8 +292,6 @@ class Runner:
             return await asked
         except (Fenced, InfrastructureError) as error:
             self._broken = self._broken or error
-            return None
-        except Cancelled:
             return None
 
 

@@ -134,6 +134,8 @@ def test_one_runner_at_a_time_and_an_older_epoch_is_refused(ledger: Ledger, cloc
     leave(ledger, second, task)
     one(ledger, CloseQueue(queue="q", epoch=second))
     assert opened(ledger, "c") == 3
+    assert refused(one(ledger, OpenQueue(queue="q", owner="d", dead="b"))) == "QueueIsOpen", "another is the holder"
+    assert opened(ledger, "d", dead="c") == 4
 
 
 def test_a_claim_whose_answer_was_lost_is_answered_again(ledger: Ledger) -> None:
