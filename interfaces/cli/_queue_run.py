@@ -107,7 +107,7 @@ def _refuse_stopped(row: QueueRow, home: Home) -> None:
 
 
 def _refuse_held(row: QueueRow) -> str:
-    """The runner to take the queue from, which is dead; empty where there is none. Raises QueueIsOpen where one lives."""
+    """The dead runner to take the queue from, or nothing. Raises QueueIsOpen where one lives."""
     if row.lease_until <= datetime.now(UTC):
         return ""
     owner = read_owner(row.owner)
