@@ -128,23 +128,25 @@ class LiveView:
         self._live.stop()
 
     def _picture(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         spent = self._spent + sum(one.spent for one in self._under.values())
         cap = f" of {format_usd(self._cap)}" if self._cap is not None else ""
         counts = ", ".join(f"{number} {state}" for state, number in self._counts.items()) or "none ended"
-        grid = Table.grid(padding=(0, 2))
-        for ratio in (3, 2, 1, 1):
-            grid.add_column(ratio=ratio, no_wrap=True, overflow="ellipsis")
-        grid.add_row(Text(f"queue {self._queue}", style="bold"), counts, f"{format_usd(spent)}{cap}", "")
+        head = f"queue {self._queue} · {len(self._under)} running · {counts} · {format_usd(spent)}{cap}"
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for _ in range(3):
+            grid.add_column(justify="right", no_wrap=True)
         for one in list(self._under.values())[:SHOWN]:
             where = f"{one.round} · {one.step}" if one.step else one.round
             clock = f"{time.monotonic() - one.began:.0f} s"
             grid.add_row(_short(one.title), Text(where, style="dim"), format_usd(one.spent), clock)
         if len(self._under) > SHOWN:
             grid.add_row(f"and {len(self._under) - SHOWN} more", "", "", "")
-        return grid
+        return Group(Text(head, style="bold", overflow="ellipsis", no_wrap=True), grid)
 
 
 def open_view(queue: str, cap: int | None, *, as_json: bool) -> View:
