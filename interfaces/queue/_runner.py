@@ -94,8 +94,6 @@ class Hand:
 
     task: ClaimedTask
     work: asyncio.Task[None] | None = None
-    asked_to_stop: bool = False
-    cancelled: bool = False
 
 
 @dataclass
@@ -108,8 +106,8 @@ class Boundary:
     leave_now: asyncio.Event = field(default_factory=asyncio.Event)
 
     def set(self, why: Why, seconds: float = 0.0) -> bool:
-        """True for the first reason, which stays."""
-        if self.why:
+        """True for the first reason, which stays; one that ends runs comes after one that lets them go on."""
+        if self.why and (self.stop_by or not seconds):
             return False
         self.why = why
         self.stop_by = time.monotonic() + seconds if seconds else 0.0
@@ -193,7 +191,7 @@ class Runner:
 
     def _look(self) -> None:
         """See whether a boundary is reached."""
-        if self._boundary.why:
+        if self._boundary.stop_by:
             return
         until = self._options.until
         if (path := self._stop_file.found()) is not None:
@@ -226,7 +224,7 @@ class Runner:
             # A host that died and came back knows nothing of what was asked before, so it is asked each time.
             asked = self._driver.cancel if late else self._driver.stop
             with contextlib.suppress(BessemerError):
-                hand.asked_to_stop = await asked(hand.task.run) or hand.asked_to_stop
+                await asked(hand.task.run)
 
     async def _carry(self, hand: Hand) -> None:
         """One task from its claim until the ledger knows how it was left."""

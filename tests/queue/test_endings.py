@@ -20,6 +20,7 @@ from bessemer.cluster.errors import (
 from bessemer.cluster.ledger import AddTasks, ClaimTasks, LeaveTask, Ledger, NewTask, OpenQueue
 from bessemer.interfaces.queue import QueueEnd, html_page, make_report, markdown_page
 from bessemer.interfaces.queue._endings import left_by_error, left_by_outcome
+from bessemer.interfaces.queue._runner import Boundary
 from bessemer.pipelines._base import ENDINGS, Ending
 from bessemer.pipelines.refine import RefineOutcome
 from tests.ledger._make import Clock, one
@@ -158,3 +159,14 @@ def test_the_pages_say_what_happened_and_trust_no_text(tmp_path: Path) -> None:
     assert "\x1b" not in text + page
     for task in ids:
         assert task in text
+
+
+def test_a_reason_that_ends_runs_comes_after_one_that_lets_them_go_on() -> None:
+    boundary = Boundary()
+    assert boundary.set("budget")
+    assert (boundary.why, boundary.stop_by) == ("budget", 0.0)
+    assert not boundary.set("empty")
+    assert boundary.set("interrupted", 60.0)
+    assert boundary.stop_by > 0
+    assert not boundary.set("until", 60.0)
+    assert boundary.why == "interrupted"
