@@ -10,7 +10,7 @@ import typer
 
 from bessemer.interfaces.cli import refine as flags
 
-app = typer.Typer(help="Add tasks, run them unattended, and read in the morning what came of them.")
+app = typer.Typer(help="Add tasks, run them unattended, and read what came of them.")
 
 Queue = Annotated[str, typer.Option("--queue", "-q", metavar="NAME", help="The queue.")]
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
