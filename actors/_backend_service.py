@@ -230,7 +230,8 @@ class BackendService:
         )
 
     async def _send(self, envelope: CallEnvelope, backend: Backend, attempt: Attempt) -> Reply | CallFailure:
-        context = CallContext(attempt.id, envelope.persona, envelope.purpose, envelope.epoch, envelope.scopes)
+        asked = (envelope.persona, envelope.purpose, envelope.epoch, envelope.scopes, envelope.priority)
+        context = CallContext(attempt.id, *asked)
         current_call.set(context)
         attempt.send()
         result: Reply | CallFailure

@@ -60,6 +60,7 @@ class StepJournal(Step):
                 persona_content_hash=self._persona_content_hash,
                 purpose=self._purpose,
                 urgency=self.ticket.urgency,
+                priority=self.ticket.priority,
                 **({"within": OVERNIGHT_SECONDS} if self.ticket.urgency == "overnight" else {}),
             )
         )

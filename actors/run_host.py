@@ -20,13 +20,17 @@ from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
 from bessemer.cluster.backend_settings import BatchSettings
-from bessemer.cluster.errors import BessemerError, Cancelled, ClusterError, InfrastructureError, UsageError
+from bessemer.cluster.errors import BessemerError, Cancelled, HostFull, InfrastructureError, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
-from bessemer.cluster.ledger.operations import RunStatus
+from bessemer.cluster.ledger.operations import Recall, RunStatus
 from bessemer.cluster.run import Run, lease, open_run
 
 MAX_RUNS = 64
+KEPT_ENDED = 64
+"""Ended runs that stay in memory for their watchers; an older one is replayed from the ledger if somebody asks."""
+STEP_SECONDS = 3600.0
+"""How long a run that is ending waits for branches that still work."""
 
 
 class RunSpec(BaseModel):
@@ -63,6 +67,7 @@ class _Held:
         self.task: asyncio.Task[None] | None = None
         self.outcome: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
+        self.run: Run | None = None
         self.left = False
         """Whether it left memory, to be started again by the collector of its batches."""
 
@@ -107,7 +112,7 @@ class RunHost:
         if held is not None and held.task is not None and not held.task.done():
             return spec.run
         if sum(1 for one in self._held.values() if one.task and not one.task.done()) >= MAX_RUNS:
-            raise ClusterError(f"{MAX_RUNS} runs are under way on {node_name()}; wait for one to end")
+            raise HostFull(f"{MAX_RUNS} runs are under way on {node_name()}; wait for one to end")
         await self._hold(spec)
         return spec.run
 
@@ -133,13 +138,26 @@ class RunHost:
     @reply
     async def cancel(self, payload: bytes) -> bool:
         """Stop a run cleanly: what is accepted so far is saved. False where this host does not hold it."""
+        run = decode(payload)["run"]
+        held = self._held.get(run)
+        if held is None or held.task is None:
+            return await self._keep_parked_away(run)
+        if held.task.done():
+            return held.left and await self._keep_away(held)
+        held.task.cancel()
+        await asyncio.wait([held.task], timeout=60)
+        return True
+
+    @reply
+    async def stop(self, payload: bytes) -> bool:
+        """Let a run end at its next step boundary, so that nothing in flight is lost. False where it is not held."""
         held = self._held.get(decode(payload)["run"])
         if held is None or held.task is None:
             return False
         if held.task.done():
             return held.left and await self._keep_away(held)
-        held.task.cancel()
-        await asyncio.wait([held.task], timeout=60)
+        if held.run is not None:
+            held.run.stop()
         return True
 
     @reply
@@ -160,11 +178,18 @@ class RunHost:
                 await self._hold(RunSpec(**{key: row[key] for key in ("run", "pipeline", "pins", "caps")}))
 
     async def _hold(self, spec: RunSpec) -> None:
+        self._forget_ended()
         held = _Held(spec, People(self._home.run_directory(spec.run)))
         self._held[spec.run] = held
         run, status = await self._open(spec)
+        held.run = run
         held.people.tell("opened", epoch=run.epoch, before=status)
         held.task = asyncio.create_task(self._drive(held, run))
+
+    def _forget_ended(self) -> None:
+        ended = [run for run, held in self._held.items() if held.task and held.task.done() and not held.left]
+        for run in ended[:-KEPT_ENDED]:
+            del self._held[run]
 
     async def _open(self, spec: RunSpec) -> tuple[Run, RunStatus]:
         return await open_run(
@@ -176,6 +201,7 @@ class RunHost:
             directory=self._home.run_directory(spec.run),
             caps=spec.caps,
             urgency=spec.pins["plan"].get("urgency", "now"),
+            priority=spec.pins["plan"].get("priority", 1.0),
         )
 
     async def _drive(self, held: _Held, run: Run) -> None:
@@ -188,6 +214,7 @@ class RunHost:
                 with telemetry.span(f"run {held.spec.pipeline}", about) as watched:
                     outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)
                     watched.set({"bessemer.status": outcome.status})
+                await run.settle_down(STEP_SECONDS)
             if held.left:
                 raise asyncio.CancelledError
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
@@ -216,6 +243,15 @@ class RunHost:
         held.left, held.error = False, {"error": Cancelled.__name__, "message": message, "facts": {}}
         held.people.tell("ended")
         return True
+
+    async def _keep_parked_away(self, run: str) -> bool:
+        """Stop a run that left the memory of an earlier incarnation of this host. False where it waits for nothing."""
+        row = await ask(keeper_ref(self._home), "run_spec", encode({"run": run}), within=60)
+        left = await self._ledger.recall(Recall(run=run, path="", name=left_memory(row["epoch"])))
+        if row["status"] != "interrupted" or not left.found:
+            return False
+        spec = RunSpec(run=run, pipeline=row["pipeline"], pins=row["pins"], caps=row["caps"])
+        return await self._keep_away(_Held(spec, People(self._home.run_directory(run))))
 
     @contextlib.asynccontextmanager
     async def _leaving(self, held: _Held, run: Run) -> AsyncIterator[None]:

@@ -14,7 +14,8 @@
     ├── LedgerRefusal                  5   an operation of the ledger was refused
     │   ├── RunDiverged                2   the run was opened with other pins
     │   ├── RunIsOpen                  5   another process holds the run
-    │   ├── Fenced                     5   a newer epoch holds the run
+    │   ├── QueueIsOpen                5   another process runs the queue
+    │   ├── Fenced                     5   a newer epoch holds the run or the queue
     │   ├── Closed                     5   the run has ended
     │   ├── JournalDiverged            5   the pipeline took another path than the journal
     │   ├── Pending                    5   another attempt of the call is open
@@ -28,7 +29,8 @@
     │   ├── StateUnwritable            5   full disk, read-only state directory
     │   ├── WorkspaceError             5   git failed, or a run's repository is damaged
     │   └── ClusterError               5
-    │       └── NodeLost               5   a machine of the cluster is gone
+    │       ├── NodeLost               5   a machine of the cluster is gone
+    │       └── HostFull               5   a run host has as many runs as it takes
     └── Cancelled                    130
 
 Each message is one line that names the thing, the value and the remedy. Every class takes exactly that
@@ -106,6 +108,10 @@ class RunIsOpen(LedgerRefusal):
     pass
 
 
+class QueueIsOpen(LedgerRefusal):
+    pass
+
+
 class Fenced(LedgerRefusal):
     pass
 
@@ -163,6 +169,10 @@ class ClusterError(InfrastructureError):
 
 
 class NodeLost(ClusterError):
+    pass
+
+
+class HostFull(ClusterError):
     pass
 
 

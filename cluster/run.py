@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.cluster import telemetry
-from bessemer.cluster.errors import BessemerError, Fenced, JournalDiverged, LedgerUnavailable, RunIsOpen
+from bessemer.cluster.errors import BessemerError, Cancelled, Fenced, JournalDiverged, LedgerUnavailable, RunIsOpen
 from bessemer.cluster.identity import Owner, read_owner
 from bessemer.cluster.ledger import (
     BeginStep,
@@ -56,6 +56,8 @@ class Ticket(BaseModel):
     """W3C traceparent of the step's span; decides nothing."""
     urgency: Urgency = "now"
     """`overnight` sends the step's calls through the vendors' batches."""
+    priority: float = 1.0
+    """Weight of the run where several wait for one model."""
 
 
 class Step:
@@ -100,6 +102,7 @@ class Run:
         ledger: LedgerClient,
         scopes: tuple[str, ...],
         urgency: Urgency = "now",
+        priority: float = 1.0,
     ) -> None:
         self.id = run_id
         self.epoch = epoch
@@ -107,11 +110,15 @@ class Run:
         self.ledger = ledger
         self.scopes = scopes
         self.urgency = urgency
+        self.priority = priority
         self.under_way: set[str] = set()
         """Paths of the steps being worked on."""
         self.prefix = ""
         """What comes before every path and name of this part of the run; empty for the whole."""
         self._opened: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
         self._elapsed = 0.0
         self._since = time.monotonic()
 
@@ -129,7 +136,8 @@ class Run:
         """Do `work` once and remember what it returned.
 
         Returns a validated `result`, live or replayed. Raises JournalDiverged if the path was opened before in this
-        execution: a branch that runs beside another needs a path of its own.
+        execution: a branch that runs beside another needs a path of its own. Raises Cancelled once `stop` was called,
+        unless the step is done.
         """
         path = self.prefix + path
         if path in self._opened:
@@ -138,17 +146,32 @@ class Run:
         state = await self.ledger.begin_step(BeginStep(run=self.id, path=path, epoch=self.epoch))
         if state.done:
             return result.model_validate(state.result)
-        with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
-            step = Step(self._ticket(path), self.ledger)
-            self.under_way.add(path)
-            try:
+        if self._stopping:
+            raise Cancelled(f"run {self.id} was asked to stop before step {path!r}")
+        self.under_way.add(path)
+        self._idle.clear()
+        try:
+            with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
+                step = Step(self._ticket(path), self.ledger)
                 made = await work(step)
-            finally:
-                self.under_way.discard(path)
-        finished = await self.ledger.finish_step(
-            FinishStep(run=self.id, path=path, epoch=self.epoch, result=made.model_dump(mode="json"), rows=step.rows)
-        )
+            value = made.model_dump(mode="json")
+            finished = await self.ledger.finish_step(
+                FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
+            )
+        finally:
+            self.under_way.discard(path)
+            if not self.under_way:
+                self._idle.set()
         return result.model_validate(finished.result)
+
+    def stop(self) -> None:
+        """Begin no further step. Those under way go on to their end."""
+        self._stopping = True
+
+    async def settle_down(self, seconds: float) -> None:
+        """Wait until no step is under way: what a stopped run left running is paid for, and its result is kept."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
 
     async def observe(self, name: str, read: Callable[[], Any]) -> Any:
         """Journal what is read from outside and steers the run. `read` is not called when the value is known."""
@@ -183,7 +206,15 @@ class Run:
 
     def _ticket(self, path: str) -> Ticket:
         trace = telemetry.parent_of_others()
-        return Ticket(run=self.id, path=path, epoch=self.epoch, scopes=self.scopes, urgency=self.urgency, trace=trace)
+        return Ticket(
+            run=self.id,
+            path=path,
+            epoch=self.epoch,
+            scopes=self.scopes,
+            urgency=self.urgency,
+            trace=trace,
+            priority=self.priority,
+        )
 
 
 async def open_run(
@@ -196,6 +227,7 @@ async def open_run(
     directory: Path,
     caps: Mapping[str, int | None],
     urgency: Urgency = "now",
+    priority: float = 1.0,
 ) -> tuple[Run, RunStatus]:
     """Open a run for this process; returns it with the status it had before.
 
@@ -212,7 +244,7 @@ async def open_run(
         if holder is None or not holder.is_dead:
             raise
         opened = await ledger.open_run(message.model_copy(update={"take_over": True}))
-    return Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps)), urgency), opened.status
+    return Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps)), urgency, priority), opened.status
 
 
 @contextlib.asynccontextmanager

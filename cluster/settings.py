@@ -158,6 +158,17 @@ class SandboxSettings(_Section):
     """True runs it without a sandbox; only on your explicit word."""
 
 
+class QueueSettings(_Section):
+    parallel: int = Field(default=4, ge=1, le=64)
+    """Tasks of a queue that run at once."""
+    tries: int = Field(default=3, ge=1, le=20)
+    """How often a task is started whose run breaks off for reasons of the machine or the network."""
+    stop_seconds: Duration = 600.0
+    """How long a stopped run may take to reach its next step boundary."""
+    priority: float = Field(default=0.1, gt=0, le=1000, allow_inf_nan=False)
+    """Weight of a queued task against other runs (1) where they wait for one model, where `--priority` names none."""
+
+
 class BudgetSettings(_Section):
     run: Dollars | None = None
     """Most dollars one run may spend; none is no cap."""
@@ -202,6 +213,7 @@ class Settings(BaseModel):
     batch: BatchSettings = BatchSettings()
     eval: EvalSettings = EvalSettings()
     refine: RefineSettings = RefineSettings()
+    queue: QueueSettings = QueueSettings()
     sandbox: SandboxSettings = SandboxSettings()
     budget: BudgetSettings = BudgetSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -81,6 +81,15 @@ class Driver:
         """Stop a run cleanly; False where its host does not hold it."""
         return bool(await ask(self._host, "cancel", encode({"run": run}), within=90))
 
+    async def holds(self, run: str) -> bool:
+        """Whether the run host has the run in hand, or remembers how it ended."""
+        message = encode({"run": run, "after": 0, "wait": 0.0})
+        return Watched.model_validate(await ask(self._host, "watch", message, within=HOST_SECONDS)).known
+
+    async def stop(self, run: str) -> bool:
+        """Let a run end at its next step boundary; False where its host does not hold it."""
+        return bool(await ask(self._host, "stop", encode({"run": run}), within=90))
+
     async def flush(self, within: float = 60.0) -> str:
         """Wait until the lake holds every row so far; returns a problem to tell of, or nothing."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -30,7 +31,7 @@ from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import DeliverableError, SettingsError, UnpricedModel, UsageError
-from bessemer.cluster.files import writable_directory
+from bessemer.cluster.files import writable_directory, write_atomic
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.run import Urgency
@@ -74,6 +75,8 @@ class Request:
     """Name of the account that pays, beside the run's own budget."""
     time_budget: float | None = None
     overnight: bool = False
+    priority: float = 1.0
+    """Weight against other runs where several wait for one model."""
     confirm_criteria: bool = False
     confirm_each_round: bool = False
     python: str | None = None
@@ -119,11 +122,18 @@ def _placed(settings: Settings) -> Settings:
 def prepare_refine(request: Request, settings: Settings) -> Prepared:
     """Resolve a refinement. Everything a user can get wrong is refused here, before Ray starts or money is spent."""
     notices: list[str] = []
+    plan = plan_refine(request, settings, notices)
+    budget = request.cost_budget or settings.budget.run
+    return assemble("refine", plan, settings, budget, notices, account=request.account)
+
+
+def plan_refine(request: Request, settings: Settings, notices: list[str]) -> RefinePlan:
+    """The plan of a refinement, every default filled in; what was chosen for the user goes to `notices`."""
     source, focus = find_source(request)
     build = choose_build_backend(request, settings, notices)
     judges = choose_eval_backends(request, settings, build, notices)
     able = capabilities(build, settings.backends)
-    plan = RefinePlan(
+    return RefinePlan(
         task=request.task,
         source=str(source),
         focus=focus,
@@ -143,9 +153,8 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
         works_off_findings=not able.tools,
         max_file_bytes=settings.refine.max_file_bytes,
         urgency=choose_urgency(request, settings, (build, *judges), notices),
+        priority=request.priority,
     )
-    budget = request.cost_budget or settings.budget.run
-    return assemble("refine", plan, settings, budget, notices, account=request.account)
 
 
 def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
@@ -167,6 +176,7 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
         max_rounds=1,
         max_file_bytes=settings.refine.max_file_bytes,
         urgency=choose_urgency(request, settings, judges, notices),
+        priority=request.priority,
     )
     budget = request.cost_budget or settings.budget.run
     return assemble("evaluate", plan, settings, budget, notices, account=request.account)
@@ -204,6 +214,15 @@ def assemble(
     told = check_caps(caps, home, settings.budget)
     spec = RunSpec(run=run, pipeline=pipeline, pins=pins, caps=caps)
     return Prepared(spec=spec, home=home, plan=plan, notices=(*notices, *told), budget=budget)
+
+
+def remember_plan(home: Home, spec: RunSpec) -> Path:
+    """Make the run's folder and write what it was started with, for people and for `run fork`; returns the folder."""
+    directory = home.run_directory(spec.run)
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"pipeline": spec.pipeline, **spec.pins}, indent=2) + "\n"
+    write_atomic(directory / "plan.json", text.encode())
+    return directory
 
 
 def versions(settings: Settings) -> dict[str, Any]:

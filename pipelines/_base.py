@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bessemer.actors.crew import RunCrew
 from bessemer.cluster.errors import BudgetExhausted
@@ -63,6 +63,9 @@ class Plan(BaseModel):
     time_budget: float | None = None
     """Seconds of work, interruptions left out."""
 
+    priority: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    """Weight against other runs where several wait for one model."""
+
     def models(self) -> tuple[str, ...]:
         """The backends the run may call, as `provider/model`."""
         return ()
@@ -77,6 +80,8 @@ class Outcome(BaseModel):
     run: str
     ending: Ending
     explanation: str = ""
+    refused_by: str = ""
+    """The scope whose cap refused a call, where `ending` is `budget`."""
     cost: int = 0
     """Micro-dollars charged so far, what is in doubt included."""
     in_doubt: int = 0

@@ -18,6 +18,7 @@ class Course(Generic[P]):
         self.run = run
         self._plan = plan
         self.stopped_by: Ending = "cancelled"
+        self.refused_by = ""
         self.explanation = ""
 
     @property

@@ -70,6 +70,7 @@ async def _conclude(progress: Progress, ending: Ending, verdict: Verdict | None)
         run=progress.run.id,
         ending=ending,
         explanation=progress.explanation or (verdict.explanation if verdict else ENDINGS[ending].words),
+        refused_by=progress.refused_by,
         **spent.model_dump(),
         criteria=progress.criteria,
         verdict=verdict,

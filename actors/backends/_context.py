@@ -16,6 +16,8 @@ class CallContext(NamedTuple):
     epoch: int = 0
     scopes: tuple[str, ...] = ()
     """The caps the call counts against: what an agent's own requests count against too."""
+    priority: float = 1.0
+    """Weight of the run at the limits; an agent's own requests have it too."""
 
 
 current_call: ContextVar[CallContext] = ContextVar("current_call", default=CallContext())  # noqa: B039  (frozen)

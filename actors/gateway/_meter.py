@@ -41,6 +41,7 @@ class Parent:
     epoch: int
     scopes: tuple[str, ...]
     persona: str = ""
+    priority: float = 1.0
 
     @property
     def requests_path(self) -> str:
@@ -120,11 +121,14 @@ class Meter:
             request=request,
             persona=parent.persona,
             purpose="agent",
+            priority=parent.priority,
         )
         now = asyncio.get_running_loop().time()
         progress = Progress(started=now, deadline=now + WAIT_SECONDS)
         key = limit_key(request.backend, self._settings)
-        lease = await self.limits.acquire(key, progress.left(), flow=parent.run, tokens=expected_tokens(envelope))
+        lease = await self.limits.acquire(
+            key, progress.left(), flow=parent.run, weight=parent.priority, tokens=expected_tokens(envelope)
+        )
         try:
             reserved = await self.books.reserve(envelope, worst, progress)
         except BaseException:

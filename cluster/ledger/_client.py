@@ -46,6 +46,16 @@ from bessemer.cluster.ledger.operations import (
     Swept,
     answers_json,
 )
+from bessemer.cluster.ledger.queue_operations import (
+    Claimed,
+    ClaimTasks,
+    CloseQueue,
+    LeaveTask,
+    OpenQueue,
+    QueueLeased,
+    QueueOpened,
+    RenewQueue,
+)
 
 if TYPE_CHECKING:
     from bessemer.cluster.ledger._keeper import GroupCommit
@@ -163,6 +173,21 @@ class LedgerClient:
 
     async def set_cap(self, operation: SetCap, /) -> CapState:
         return await self._one(operation, CapState)
+
+    async def open_queue(self, operation: OpenQueue, /) -> QueueOpened:
+        return await self._one(operation, QueueOpened)
+
+    async def renew_queue(self, operation: RenewQueue, /) -> QueueLeased:
+        return await self._one(operation, QueueLeased)
+
+    async def close_queue(self, operation: CloseQueue, /) -> Done:
+        return await self._one(operation, Done)
+
+    async def claim_tasks(self, operation: ClaimTasks, /) -> Claimed:
+        return await self._one(operation, Claimed)
+
+    async def leave_task(self, operation: LeaveTask, /) -> Done:
+        return await self._one(operation, Done)
 
     async def _one(self, operation: Operation, kind: type[A]) -> A:
         return _expect(operation, await self._ask(operation), kind)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bessemer.cluster.errors import LedgerRefusal
-from bessemer.cluster.ledger import _attempts, _journal, _runs
+from bessemer.cluster.ledger import _attempts, _journal, _queue, _runs
 from bessemer.cluster.ledger._rows import Work
 from bessemer.cluster.ledger._values import NotStorable, refuse
 from bessemer.cluster.ledger.operations import (
@@ -30,6 +30,17 @@ from bessemer.cluster.ledger.operations import (
     Submit,
     Sweep,
 )
+from bessemer.cluster.ledger.queue_operations import (
+    Acknowledge,
+    AddTasks,
+    ClaimTasks,
+    CloseQueue,
+    LeaveTask,
+    MarkTasks,
+    OpenQueue,
+    RenewQueue,
+    StopQueue,
+)
 
 _DECIDE: dict[type, Callable[[Work, Any], Answer]] = {
     OpenRun: _runs.open_run,
@@ -49,6 +60,15 @@ _DECIDE: dict[type, Callable[[Work, Any], Answer]] = {
     Recall: _journal.recall,
     Record: _journal.record,
     SetCap: _journal.set_cap,
+    AddTasks: _queue.add_tasks,
+    OpenQueue: _queue.open_queue,
+    RenewQueue: _queue.renew_queue,
+    CloseQueue: _queue.close_queue,
+    StopQueue: _queue.stop_queue,
+    ClaimTasks: _queue.claim_tasks,
+    LeaveTask: _queue.leave_task,
+    MarkTasks: _queue.mark_tasks,
+    Acknowledge: _queue.acknowledge,
 }
 
 

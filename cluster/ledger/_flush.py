@@ -65,6 +65,7 @@ _NEVER_CHANGED: dict[str, set[str]] = {
         "detail",
     },
     "run": {"pipeline", "pins_hash", "opened_at"},
+    "queue_task": {"queue", "key", "digest", "title", "priority", "place", "spec", "run", "added_at"},
 }
 
 _COUNTER = select(t.meta.c.value).where(t.meta.c.name == bindparam("name")).with_for_update()
@@ -78,9 +79,10 @@ class _Statements:
     def __init__(self, dialect: Dialect) -> None:
         self.inserts = {
             table.name: _insert(table, dialect)
-            for table in (t.scope, t.run, t.token, t.step, t.call, t.attempt, t.observation)
+            for table in (t.scope, t.run, t.token, t.step, t.call, t.attempt, t.observation, t.queue, t.queue_task)
         }
-        self.updates = {table.name: _update(table, dialect) for table in (t.scope, t.run, t.step, t.attempt)}
+        changing = (t.scope, t.run, t.step, t.attempt, t.queue, t.queue_task)
+        self.updates = {table.name: _update(table, dialect) for table in changing}
         self.audit = _insert(t.audit, dialect, skip=("id",))
         self.outbox = _insert(t.outbox, dialect)
 
@@ -112,6 +114,8 @@ class Writer:
 
     def flush(self, connection: Connection, work: Work) -> None:
         """Write everything that `work` made or changed."""
+        self._table(connection, "queue", work.queues)
+        self._table(connection, "queue_task", work.tasks)
         self._table(connection, "run", work.runs)
         self._table(connection, "scope", work.scopes)
         self._table(connection, "token", work.tokens)

@@ -13,6 +13,7 @@ from bessemer.cluster.ledger._engine import Store
 from bessemer.cluster.ledger._erase import erase_ended, erase_run
 from bessemer.cluster.ledger._flush import Writer
 from bessemer.cluster.ledger._load import load, wanted
+from bessemer.cluster.ledger._queue_reads import QueueReads
 from bessemer.cluster.ledger._reads import Reads
 from bessemer.cluster.ledger._rows import Policy, Work
 from bessemer.cluster.ledger._values import NotStorable, check_texts
@@ -21,7 +22,7 @@ from bessemer.cluster.ledger.operations import Answer, Operation
 Clock = Callable[[], float]
 
 
-class Ledger(Reads):
+class Ledger(Reads, QueueReads):
     """The durable account of runs, steps, calls and money. `docs/ledger.md` says what each operation does.
 
     Blocking; may be used from any thread, and by several processes on one file or database.

@@ -1,8 +1,8 @@
 """Reading what a group of operations needs: a few queries for the whole group, rows locked in one fixed order.
 
-Runs are locked first and scopes last, each in sorted order, so that two keepers on one database cannot block each
-other; what lies between belongs to the locked runs. SQLite has no row locks and needs none: its transaction has begun
-as the only writer.
+Queues are locked first, then runs, and scopes last, each in sorted order, so that two keepers on one database cannot
+block each other; what lies between belongs to what is locked. SQLite has no row locks and needs none: its transaction
+has begun as the only writer.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Dialect, Select, Table, bindparam, select, tuple_
+from sqlalchemy import Column, Connection, Dialect, Select, Table, bindparam, func, select, tuple_
 
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._journal import record_key
+from bessemer.cluster.ledger._queue import task_id
 from bessemer.cluster.ledger._rows import (
     AttemptRec,
     CallRec,
     ObservationRec,
+    QueueRec,
     RunRec,
     ScopeRec,
     StepRec,
+    TaskRec,
     TokenRec,
     Work,
 )
@@ -47,6 +50,17 @@ from bessemer.cluster.ledger.operations import (
     Submit,
     Sweep,
 )
+from bessemer.cluster.ledger.queue_operations import (
+    Acknowledge,
+    AddTasks,
+    ClaimTasks,
+    CloseQueue,
+    LeaveTask,
+    MarkTasks,
+    OpenQueue,
+    RenewQueue,
+    StopQueue,
+)
 
 SIZES = (1, 4, 16, 64, 256, 1000)
 """Keys per query. Few sizes, so that each query's text is made once; what is left over is filled with the last key."""
@@ -65,6 +79,10 @@ class Wants:
     observations: set[tuple[str, str, str]] = field(default_factory=set)
     tokens: set[str] = field(default_factory=set)
     overdue: bool = False
+    queues: set[str] = field(default_factory=set)
+    tasks: set[str] = field(default_factory=set)
+    claims: dict[str, int] = field(default_factory=dict)
+    """How many tasks are claimed from a queue at most."""
 
     def attempt(self, attempt: str) -> None:
         call, bar, _ = attempt.rpartition("|")
@@ -131,6 +149,30 @@ def _sweep(wants: Wants, op: Sweep) -> None:
     wants.overdue = True
 
 
+def _queue_alone(wants: Wants, op: OpenQueue | RenewQueue | CloseQueue | StopQueue | Acknowledge) -> None:
+    wants.queues.add(op.queue)
+
+
+def _add_tasks(wants: Wants, op: AddTasks) -> None:
+    wants.queues.add(op.queue)
+    wants.tasks.update(task_id(op.queue, task.key) for task in op.tasks)
+
+
+def _claim(wants: Wants, op: ClaimTasks) -> None:
+    wants.queues.add(op.queue)
+    wants.claims[op.queue] = wants.claims.get(op.queue, 0) + op.limit
+
+
+def _leave(wants: Wants, op: LeaveTask) -> None:
+    wants.queues.add(op.queue)
+    wants.tasks.add(op.task)
+
+
+def _mark(wants: Wants, op: MarkTasks) -> None:
+    wants.queues.add(op.queue)
+    wants.tasks.update(op.tasks)
+
+
 _WANTED: dict[type, Callable[[Wants, Any], None]] = {
     OpenRun: _open_run,
     Renew: _renew,
@@ -149,6 +191,15 @@ _WANTED: dict[type, Callable[[Wants, Any], None]] = {
     CloseRun: _close_run,
     SetCap: _set_cap,
     Record: _record,
+    AddTasks: _add_tasks,
+    OpenQueue: _queue_alone,
+    RenewQueue: _queue_alone,
+    CloseQueue: _queue_alone,
+    StopQueue: _queue_alone,
+    Acknowledge: _queue_alone,
+    ClaimTasks: _claim,
+    LeaveTask: _leave,
+    MarkTasks: _mark,
 }
 
 
@@ -196,6 +247,17 @@ _SCOPES = _Lookup(t.scope, t.scope.c.name, lock=True)
 _ATTEMPTS = _Lookup(t.attempt, t.attempt.c.call, [t.attempt.c.n])
 _CALLS = _Lookup(t.call, t.call.c.id)
 _TOKENS = _Lookup(t.token, t.token.c.id)
+_QUEUES = _Lookup(t.queue, t.queue.c.name, lock=True)
+_TASKS = _Lookup(t.queue_task, t.queue_task.c.id)
+_mine = t.queue_task.c.queue == bindparam("queue")
+_RUNNING = select(t.queue_task).where(_mine, t.queue_task.c.state == "running")
+_NEXT = (
+    select(t.queue_task)
+    .where(_mine, t.queue_task.c.state == "queued", t.queue_task.c.not_before <= bindparam("now"))
+    .order_by(t.queue_task.c.priority.desc(), t.queue_task.c.place)
+    .limit(bindparam("most"))
+)
+_HOW_MANY = select(func.count()).where(_mine, t.queue_task.c.state == "queued")
 _OVERDUE = select(t.attempt.c.call, t.attempt.c.run).where(
     t.attempt.c.state == "reserved", t.attempt.c.deadline < bindparam("now")
 )
@@ -212,6 +274,8 @@ _OBSERVATIONS = select(t.observation).where(
 
 def load(connection: Connection, wants: Wants, work: Work) -> None:
     """Fill `work` with every row that the group needs."""
+    if wants.queues:
+        _load_queues(connection, wants, work)
     if wants.overdue:
         for call, run in connection.execute(_OVERDUE, {"now": work.now}):
             wants.calls.add(call)
@@ -230,6 +294,18 @@ def load(connection: Connection, wants: Wants, work: Work) -> None:
         work.observations.known[row[0], row[1], row[2]] = ObservationRec(*row)
     for row in _SCOPES.rows(connection, wants.scopes):
         work.scopes.known[row[0]] = ScopeRec(*row)
+
+
+def _load_queues(connection: Connection, wants: Wants, work: Work) -> None:
+    for row in _QUEUES.rows(connection, wants.queues):
+        work.queues.known[row[0]] = QueueRec(*row)
+    found = list(_TASKS.rows(connection, wants.tasks))
+    for queue, most in wants.claims.items():
+        found += connection.execute(_RUNNING, {"queue": queue})
+        found += connection.execute(_NEXT, {"queue": queue, "now": work.now, "most": most})
+        work.waiting[queue] = int(connection.execute(_HOW_MANY, {"queue": queue}).scalar_one())
+    for row in found:
+        work.tasks.known[row[0]] = TaskRec(*row)
 
 
 def _load_attempts(connection: Connection, wants: Wants, work: Work) -> None:

@@ -11,8 +11,9 @@ from sqlalchemy import Row, Select, and_, case, func, select
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._engine import Store
+from bessemer.cluster.ledger._message import Json
 from bessemer.cluster.ledger._values import from_json, scopes_in
-from bessemer.cluster.ledger.operations import AttemptState, Json, RunStatus
+from bessemer.cluster.ledger.operations import AttemptState, RunStatus
 
 ENDED_AT_COST = ("settled", "settled_late", "resolved")
 

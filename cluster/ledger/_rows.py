@@ -110,6 +110,40 @@ class ObservationRec:
 
 
 @dataclass(slots=True)
+class QueueRec:
+    name: str
+    owner: str
+    lease_until: float
+    epoch: int
+    stopped: int
+    last_place: int
+    acknowledged_at: float
+
+
+@dataclass(slots=True)
+class TaskRec:
+    id: str
+    queue: str
+    key: str
+    digest: str
+    title: str
+    priority: float
+    place: int
+    spec: str
+    run: str
+    added_at: float
+    state: str = "queued"
+    tries: int = 0
+    not_before: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    reason: str = ""
+    result: str = "{}"
+    degraded: str = ""
+    degraded_at: float = 0.0
+
+
+@dataclass(slots=True)
 class AuditRec:
     at: float
     action: str
@@ -166,6 +200,10 @@ class Work:
     attempts_of: dict[str, list[AttemptRec]] = field(default_factory=dict)
     """Attempts by call, oldest first."""
     observations: Rows[tuple[str, str, str], ObservationRec] = field(default_factory=Rows)
+    queues: Rows[str, QueueRec] = field(default_factory=Rows)
+    tasks: Rows[str, TaskRec] = field(default_factory=Rows)
+    waiting: dict[str, int] = field(default_factory=dict)
+    """Tasks queued, by queue; only for queues that are claimed from."""
     outbox: list[tuple[str, str]] = field(default_factory=list)
     """(table, row as JSON) in the order of the operations."""
     audit: list[AuditRec] = field(default_factory=list)

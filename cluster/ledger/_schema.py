@@ -7,6 +7,7 @@
 | `run`, `token` | who holds a run, under which pins and epoch; openings already done | the ledger; pins until erased |
 | `step`, `call`, `observation` | results, outcomes, and what a run read from outside | until the run is erased |
 | `attempt` | one purchase: what was reserved, what it cost | the ledger, never erased |
+| `queue`, `queue_task` | who runs a queue; its tasks, their order and how each ended | the ledger |
 | `outbox` | rows on their way to the lake | until published |
 | `audit` | what people did to the account, and alarms | the ledger |
 """
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised together with a new file in `migrations/versions`."""
 VERSION_KEY = "schema_version"
 UUID_KEY = "ledger_uuid"
@@ -147,6 +148,54 @@ observation = Table(
     Column("name", _Key, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("name", _Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", Double, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("stopped", Integer, nullable=False),
+    Column("last_place", BigInteger, nullable=False),
+    Column("acknowledged_at", Double, nullable=False),
+)
+
+queue_task = Table(
+    "queue_task",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("queue", _Key, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("priority", Double, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("added_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("degraded", Text, nullable=False),
+    Column("degraded_at", Double, nullable=False),
+)
+
+_queued = queue_task.c.state == "queued"
+_running = queue_task.c.state == "running"
+Index(
+    "queue_task_queued",
+    queue_task.c.queue,
+    queue_task.c.priority.desc(),
+    queue_task.c.place,
+    sqlite_where=_queued,
+    postgresql_where=_queued,
+)
+Index("queue_task_running", queue_task.c.queue, sqlite_where=_running, postgresql_where=_running)
 
 outbox = Table(
     "outbox",

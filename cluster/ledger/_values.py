@@ -12,6 +12,7 @@ import pydantic_core
 
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger.operations import LakeRecord, OpenRun, Operation, Refusal, Reserve, Submit
+from bessemer.cluster.ledger.queue_operations import AddTasks, MarkTasks
 
 
 class NotStorable(ValueError):
@@ -59,6 +60,8 @@ _WITH_NAMES: dict[type, Callable[[Any], Any]] = {
     OpenRun: attrgetter("caps"),
     Reserve: attrgetter("scopes"),
     Submit: attrgetter("attempts"),
+    AddTasks: lambda op: (text for task in op.tasks for text in (task.key, task.digest, task.title)),
+    MarkTasks: attrgetter("tasks"),
 }
 
 

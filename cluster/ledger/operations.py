@@ -6,28 +6,24 @@ client raises as the error of that name. `docs/ledger.md` states what each opera
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-Json = Any
+from bessemer.cluster.ledger import queue_operations as queue
+from bessemer.cluster.ledger._message import Json, Message, Seconds
+
 AttemptState = Literal["reserved", "parked", "submitted", "in_doubt", "settled", "settled_late", "released", "resolved"]
 RunStatus = Literal["open", "done", "failed", "cancelled", "budget", "interrupted"]
 
 MAX_MICRO_DOLLARS = 10**15
 """A thousand million dollars: no amount is larger, so that sums of amounts fit a database's integer."""
 Amount = Annotated[int, Field(ge=0, le=MAX_MICRO_DOLLARS)]
-Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 RunId = Annotated[str, Field(pattern=r"^[^|\x00-\x20]+$", max_length=200)]
 """No `|`, which separates the parts of an attempt's key."""
 
 
-class _Message(BaseModel):
-    # A NaN must reach the ledger as what it is, to be refused there, and not become a silent null on the way.
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
-
-
-class LakeRecord(_Message):
+class LakeRecord(Message):
     """One row for the lake: the table's name and the record's fields."""
 
     table: str
@@ -37,7 +33,7 @@ class LakeRecord(_Message):
 # --- operations -------------------------------------------------------------------------------------------------
 
 
-class OpenRun(_Message):
+class OpenRun(Message):
     op: Literal["open_run"] = "open_run"
     run: RunId
     pipeline: str
@@ -51,14 +47,14 @@ class OpenRun(_Message):
     """Scopes this run counts against, each with its cap in micro-dollars; created if missing, kept if present."""
 
 
-class Renew(_Message):
+class Renew(Message):
     op: Literal["renew"] = "renew"
     run: str
     owner: str
     epoch: int
 
 
-class BeginStep(_Message):
+class BeginStep(Message):
     """Opens a step, or answers with its result when it is done."""
 
     op: Literal["begin_step"] = "begin_step"
@@ -67,7 +63,7 @@ class BeginStep(_Message):
     epoch: int
 
 
-class Reserve(_Message):
+class Reserve(Message):
     op: Literal["reserve"] = "reserve"
     run: str
     path: str
@@ -88,7 +84,7 @@ class Reserve(_Message):
     """What the call is: backend, persona, purpose. Kept for people; decides nothing."""
 
 
-class Submit(_Message):
+class Submit(Message):
     """Parked attempts become submitted under a batch key; with `was`, submitted ones get another key."""
 
     op: Literal["submit"] = "submit"
@@ -98,7 +94,7 @@ class Submit(_Message):
     """The key under which they were submitted so far: what was our own before the vendor named the batch."""
 
 
-class Settle(_Message):
+class Settle(Message):
     op: Literal["settle"] = "settle"
     attempt: str
     epoch: int
@@ -108,23 +104,23 @@ class Settle(_Message):
     rows: tuple[LakeRecord, ...] = ()
 
 
-class Release(_Message):
+class Release(Message):
     op: Literal["release"] = "release"
     attempt: str
     reason: str
 
 
-class Doubt(_Message):
+class Doubt(Message):
     op: Literal["doubt"] = "doubt"
     attempt: str
     reason: str
 
 
-class Sweep(_Message):
+class Sweep(Message):
     op: Literal["sweep"] = "sweep"
 
 
-class Resolve(_Message):
+class Resolve(Message):
     op: Literal["resolve"] = "resolve"
     attempt: str
     cost: Amount
@@ -132,7 +128,7 @@ class Resolve(_Message):
     by: Annotated[str, Field(min_length=1)]
 
 
-class GiveUp(_Message):
+class GiveUp(Message):
     op: Literal["give_up"] = "give_up"
     run: str
     path: str
@@ -142,7 +138,7 @@ class GiveUp(_Message):
     rows: tuple[LakeRecord, ...] = ()
 
 
-class FinishStep(_Message):
+class FinishStep(Message):
     op: Literal["finish_step"] = "finish_step"
     run: str
     path: str
@@ -151,7 +147,7 @@ class FinishStep(_Message):
     rows: tuple[LakeRecord, ...] = ()
 
 
-class Observe(_Message):
+class Observe(Message):
     op: Literal["observe"] = "observe"
     run: str
     path: str
@@ -160,7 +156,7 @@ class Observe(_Message):
     epoch: int
 
 
-class Recall(_Message):
+class Recall(Message):
     """Reads one observation without making it; answers `Recalled`."""
 
     op: Literal["recall"] = "recall"
@@ -169,7 +165,7 @@ class Recall(_Message):
     name: str
 
 
-class CloseRun(_Message):
+class CloseRun(Message):
     op: Literal["close_run"] = "close_run"
     run: str
     epoch: int
@@ -178,14 +174,14 @@ class CloseRun(_Message):
     rows: tuple[LakeRecord, ...] = ()
 
 
-class SetCap(_Message):
+class SetCap(Message):
     op: Literal["set_cap"] = "set_cap"
     scope: str
     cap: Amount | None
     version: int
 
 
-class Record(_Message):
+class Record(Message):
     """Puts rows into the outbox that belong to no step (events); repeated with the same token it changes nothing."""
 
     op: Literal["record"] = "record"
@@ -210,14 +206,23 @@ Operation = Annotated[
     | Recall
     | CloseRun
     | SetCap
-    | Record,
+    | Record
+    | queue.AddTasks
+    | queue.OpenQueue
+    | queue.RenewQueue
+    | queue.CloseQueue
+    | queue.StopQueue
+    | queue.ClaimTasks
+    | queue.LeaveTask
+    | queue.MarkTasks
+    | queue.Acknowledge,
     Field(discriminator="op"),
 ]
 
 # --- answers ----------------------------------------------------------------------------------------------------
 
 
-class Opened(_Message):
+class Opened(Message):
     is_: Literal["opened"] = "opened"
     epoch: int
     lease_seconds: float
@@ -226,18 +231,18 @@ class Opened(_Message):
     resumed: bool
 
 
-class Leased(_Message):
+class Leased(Message):
     is_: Literal["leased"] = "leased"
     lease_seconds: float
 
 
-class StepState(_Message):
+class StepState(Message):
     is_: Literal["step"] = "step"
     done: bool
     result: Json = None
 
 
-class Reserved(_Message):
+class Reserved(Message):
     is_: Literal["reserved"] = "reserved"
     attempt: str
     state: AttemptState
@@ -245,7 +250,7 @@ class Reserved(_Message):
     """True for the one reply that made the attempt: only who got it fresh, or repeats its own token, may send it."""
 
 
-class Outcome(_Message):
+class Outcome(Message):
     """The one result of a call: an answer, or a failure that was given up on. It never changes."""
 
     is_: Literal["outcome"] = "outcome"
@@ -255,7 +260,7 @@ class Outcome(_Message):
     usage: dict[str, Json] = Field(default_factory=dict)
 
 
-class AttemptStatus(_Message):
+class AttemptStatus(Message):
     """The stored state of an attempt after an operation on it, whatever the operation wished."""
 
     is_: Literal["attempt"] = "attempt"
@@ -264,28 +269,28 @@ class AttemptStatus(_Message):
     charge: int
 
 
-class Submitted(_Message):
+class Submitted(Message):
     is_: Literal["submitted"] = "submitted"
     attempts: tuple[str, ...]
 
 
-class Swept(_Message):
+class Swept(Message):
     is_: Literal["swept"] = "swept"
     attempts: tuple[str, ...]
 
 
-class Observed(_Message):
+class Observed(Message):
     is_: Literal["observed"] = "observed"
     value: Json
 
 
-class Recalled(_Message):
+class Recalled(Message):
     is_: Literal["recalled"] = "recalled"
     found: bool
     value: Json = None
 
 
-class CapState(_Message):
+class CapState(Message):
     is_: Literal["cap"] = "cap"
     scope: str
     cap: int | None
@@ -293,11 +298,11 @@ class CapState(_Message):
     used: int
 
 
-class Done(_Message):
+class Done(Message):
     is_: Literal["done"] = "done"
 
 
-class Refusal(_Message):
+class Refusal(Message):
     """An operation that was refused; `error` is a class of `bessemer.cluster.errors`."""
 
     is_: Literal["refusal"] = "refusal"
@@ -319,6 +324,11 @@ Answer = Annotated[
     | Recalled
     | CapState
     | Done
+    | queue.Added
+    | queue.QueueOpened
+    | queue.QueueLeased
+    | queue.Claimed
+    | queue.Marked
     | Refusal,
     Field(discriminator="is_"),
 ]

@@ -10,7 +10,6 @@ from typing import Any
 
 from bessemer.actors._backend_service import book_of
 from bessemer.actors.backends import priced_as
-from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import BessemerError, UsageError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.identity import this_process
@@ -19,7 +18,7 @@ from bessemer.cluster.money import MicroDollars, parse_usd
 from bessemer.cluster.settings import Settings, load_settings, parse_duration
 from bessemer.cluster.workspace import size_of_work
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import Prepared
+from bessemer.interfaces._prepare import Prepared, remember_plan
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
@@ -112,7 +111,7 @@ async def run_to_end(prepared: Prepared, settings: Settings, address: str, as_js
         except BessemerError as error:
             view.close()
             if _begun(prepared):
-                print(_hint(prepared.spec), file=sys.stderr)
+                print(f"resume with: bessemer run resume {prepared.spec.run}", file=sys.stderr)
             raise error
         finally:
             view.close()
@@ -122,25 +121,28 @@ async def run_to_end(prepared: Prepared, settings: Settings, address: str, as_js
 
 
 def remember(prepared: Prepared) -> None:
-    """Write the run's folder and what it was started with, for people and for `run fork`."""
-    directory = prepared.home.run_directory(prepared.spec.run)
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"pipeline": prepared.spec.pipeline, **prepared.spec.pins}, indent=2) + "\n"
-    write_atomic(directory / "plan.json", text.encode())
+    """Write the run's folder, what it was started with, and who drives it."""
+    directory = remember_plan(prepared.home, prepared.spec)
     write_atomic(directory / "driver.json", json.dumps({"driver": str(this_process("driver"))}).encode())
 
 
 def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:
     """Show the last screen, write back what may be written back, and return the exit code."""
-    ended = pipeline_named(prepared.spec.pipeline).outcome.model_validate(outcome)
+    code = show_end(outcome, prepared.spec.pipeline, as_json=as_json)
+    if apply and prepared.spec.pipeline == "refine":
+        apply_back(RefineOutcome.model_validate(outcome))
+    return code
+
+
+def show_end(outcome: dict[str, Any], pipeline: str, *, as_json: bool) -> int:
+    """Show the last screen of a run; returns its exit code."""
+    ended = pipeline_named(pipeline).outcome.model_validate(outcome)
     if as_json:
         print(json.dumps({"event": "done", "exit_code": ended.exit_code, **outcome}), flush=True)
     else:
         _screen.last(ended)
     if ended.status in ("interrupted", "budget"):
-        print(_hint(prepared.spec), file=sys.stderr)
-    if apply and isinstance(ended, RefineOutcome):
-        apply_back(ended)
+        print(f"resume with: bessemer run resume {ended.run}", file=sys.stderr)
     code: int = ended.exit_code
     return code
 
@@ -169,7 +171,3 @@ def apply_back(outcome: RefineOutcome) -> None:
 
 def _begun(prepared: Prepared) -> bool:
     return (prepared.home.run_directory(prepared.spec.run) / "events.jsonl").exists()
-
-
-def _hint(spec: RunSpec) -> str:
-    return f"resume with: bessemer run resume {spec.run}"

@@ -9,13 +9,17 @@ import sys
 from typing import Any
 
 from bessemer.actors.run_host import RunSpec
+from bessemer.cluster.errors import Cancelled
 from bessemer.interfaces._driver import Driver
 from bessemer.interfaces.cli._frame import say
 from bessemer.interfaces.cli._progress import View
 
 
-async def follow(driver: Driver, spec: RunSpec, view: View) -> dict[str, Any]:
-    """Watch to the end. The first Ctrl-C asks the run to stop and save; a second leaves at once."""
+async def follow(driver: Driver, spec: RunSpec, view: View, *, leave: bool = False) -> dict[str, Any]:
+    """Watch to the end. The first Ctrl-C asks the run to stop and save; a second leaves at once.
+
+    With `leave` Ctrl-C ends only the watching, and raises Cancelled.
+    """
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -29,6 +33,8 @@ async def follow(driver: Driver, spec: RunSpec, view: View) -> dict[str, Any]:
     stopping = asyncio.create_task(interrupted.wait())
     try:
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not watching.done() and leave:
+            raise Cancelled(f"left run {spec.run}; it goes on, and `bessemer run attach {spec.run}` follows it again")
         if not watching.done():
             view.show(
                 {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,13 +65,49 @@ def status(
         return
     ray_session.join(address)
     try:
-        rows = describe_actors()
+        rows = describedescribe_actors()
     finally:
         ray_session.leave()
     if as_json:
         print(json.dumps({"up": True, "address": address or _address(warm), "actors": rows}))
         return
     _show(address or _address(warm), rows)
+
+
+@app.command()
+def doctor(
+    address: Annotated[str, typer.Option("--address", help="Address of another Ray cluster.")] = "",
+    config: Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check nodes, hosts, ledger and lake, and say what to mend. Ends with 5 where something is wrong."""
+    from bessemer.cluster import ray_session
+    from bessemer.cluster.environment import Row
+    from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces import _cluster_doctor as look
+    from bessemer.interfaces._prepare import home_of
+    from bessemer.interfaces.cli._frame import emit
+
+    settings = load_settings(files=config or [])
+    home = home_of(settings)
+    where = address or settings.cluster.address
+    rows = [*look.own_rows(), *look.store_rows(home)]
+    if where or ray_session.warm_cluster():
+        ray_session.join(where)
+        try:
+            rows += [*look.node_rows(home), *look.actor_rows(_actors())]
+        finally:
+            ray_session.leave()
+    else:
+        remedy = "start one with `bessemer cluster up`, or name one with --address"
+        rows.append(Row(name="cluster", state="note", found="none is up; a run starts a private one", remedy=remedy))
+    for row in rows:
+        if as_json:
+            emit(row)
+        else:
+            mark = "MISSING" if row.state == "missing" else row.state
+            print(f"{mark:<8}{row.name}: {row.found}" + (f"\n        -> {row.remedy}" if row.remedy else ""))
+    raise typer.Exit(5 if any(row.state == "missing" for row in rows) else 0)
 
 
 def _address(warm: WarmCluster | None) -> str:

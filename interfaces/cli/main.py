@@ -25,17 +25,19 @@ ENTRIES = {
     "step": Entry("step", "step", "One agent of a session answers or votes, and ends."),
     "init": Entry("init", "init", "Find the keys that are there and write .bessemer/config.yaml."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to mend."),
-    "run": Entry("run", "app", "List, show, resume, cancel, fork, export and delete runs."),
+    "queue": Entry("queue", "app", "Add tasks, run them unattended, and read what came of them."),
+    "run": Entry("run", "app", "List, show, resume, attach, cancel, fork, export and delete runs."),
     "lake": Entry("lake", "app", "Query and export what was recorded."),
     "cluster": Entry("cluster", "app", "Keep a local cluster warm, and see what its hosts are doing."),
+    "batch": Entry("batch", "app", "List and cancel the vendors' batches that overnight calls are in."),
     "backend": Entry("backend", "app", "See which models can be reached, and what they cost."),
     "budget": Entry("budget", "app", "Show budgets and what is in doubt."),
     "ledger": Entry("budget", "ledger_app", "Move the ledger, and keep it small."),
     "config": Entry("config", "app", "See, choose and check configurations."),
 }
 SECTIONS = (
-    ("Work", ("refine", "evaluate", "consensus", "plan", "spec", "criteria", "step", "estimate")),
-    ("Look", ("run", "lake", "budget", "backend")),
+    ("Work", ("refine", "evaluate", "consensus", "plan", "spec", "criteria", "step", "estimate", "queue")),
+    ("Look", ("run", "lake", "budget", "batch", "backend")),
     ("Keep", ("init", "config", "cluster", "ledger", "doctor")),
 )
 EPILOG = """Every command takes --json: records on stdout, people's text on stderr.

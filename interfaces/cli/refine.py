@@ -32,6 +32,19 @@ Probes = Annotated[
     list[str] | None,
     typer.Option("--probe", help="A built-in probe or a command line; several, or repeated.", rich_help_panel=CRITERIA),
 ]
+MaxRounds = Annotated[
+    int | None, typer.Option("--max-rounds", min=1, max=100, help="Most rounds (3).", rich_help_panel=LIMITS)
+]
+Builders = Annotated[
+    int | None, typer.Option("--builders", min=1, max=64, help="Tasks built at once (2).", rich_help_panel=LIMITS)
+]
+Candidates = Annotated[
+    int | None,
+    typer.Option("--candidates", min=1, max=32, help="Tries at one task, the best kept.", rich_help_panel=LIMITS),
+]
+BuildBackend = Annotated[
+    str | None, typer.Option("--build-backend", help="The model that builds.", rich_help_panel=PLACE)
+]
 EvalBackends = Annotated[
     list[str] | None,
     typer.Option("--eval-backends", help="The models that judge, or `probes`.", rich_help_panel=PLACE),
@@ -52,6 +65,17 @@ TimeBudget = Annotated[
 Overnight = Annotated[
     bool,
     typer.Option("--overnight", help="Calls in the vendors' batches: cheaper, within a day.", rich_help_panel=LIMITS),
+]
+Priority = Annotated[
+    float,
+    typer.Option(
+        "--priority",
+        min=0.001,
+        max=1000,
+        metavar="X",
+        help="Turns against other runs that wait for the same model.",
+        rich_help_panel=LIMITS,
+    ),
 ]
 Python = Annotated[str | None, typer.Option("--python", help="The Python that probes run in.", rich_help_panel=PLACE)]
 Config = Annotated[
@@ -78,23 +102,16 @@ def refine(
     criteria_file: CriteriaFile = None,
     criteria_preset: CriteriaPreset = None,
     probe: Probes = None,
-    max_rounds: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Most rounds (3).", rich_help_panel=LIMITS)
-    ] = None,
-    builders: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Tasks built at once (2).", rich_help_panel=LIMITS)
-    ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(min=1, max=32, help="Tries at one task, the best kept.", rich_help_panel=LIMITS)
-    ] = None,
-    build_backend: Annotated[
-        str | None, typer.Option("--build-backend", help="The model that builds.", rich_help_panel=PLACE)
-    ] = None,
+    max_rounds: MaxRounds = None,
+    builders: Builders = None,
+    candidates: Candidates = None,
+    build_backend: BuildBackend = None,
     eval_backends: EvalBackends = None,
     cost_budget: CostBudget = None,
     budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
+    priority: Priority = 1.0,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask at every checkpoint.")] = False,
     confirm_criteria: Annotated[bool, typer.Option("--confirm-criteria", help="Ask before building.")] = False,
     confirm_each_round: Annotated[bool, typer.Option("--confirm-each-round", help="Ask before each round.")] = False,
@@ -130,6 +147,7 @@ def refine(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         overnight=overnight,
+        priority=priority,
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
         python=python,
@@ -152,6 +170,7 @@ def evaluate(
     budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
+    priority: Priority = 1.0,
     python: Python = None,
     config: Config = None,
     yes: Annotated[
@@ -181,6 +200,7 @@ def evaluate(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         overnight=overnight,
+        priority=priority,
         python=python,
     )
     prepared = prepare_evaluate(request, settings)

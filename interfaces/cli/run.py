@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bessemer.cluster.ledger import Ledger, RunRow
     from bessemer.cluster.settings import Settings
 
-app = typer.Typer(help="List, show, resume, cancel, fork, export and delete runs.")
+app = typer.Typer(help="List, show, resume, attach, cancel, fork, export and delete runs.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the start of it.")]
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
@@ -90,6 +90,21 @@ def fork(run: Id, config: Config = None, address: Address = "", as_json: Json = 
     print(f"forked {row.run} as {prepared.spec.run}", file=sys.stderr)
     outcome = asyncio.run(_start.run_to_end(prepared, settings, address, as_json))
     raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json))
+
+
+@app.command()
+def attach(run: Id, config: Config = None, address: Address = "", as_json: Json = False) -> None:
+    """Follow a run that goes on in the cluster. Ctrl-C ends only the watching."""
+    from bessemer.interfaces.cli import _attach, _start
+
+    home, settings = _home(config)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+    outcome = _attach.ended_before(row, home)
+    prepared = _attach.prepare_attach(row, home, settings, address) if outcome is None else None
+    if prepared is not None:
+        outcome = asyncio.run(_attach.attach(prepared, settings, address, as_json=as_json))
+    raise typer.Exit(_start.show_end(outcome or {}, row.pipeline, as_json=as_json))
 
 
 @app.command()

@@ -25,6 +25,8 @@ class Stoppable(Protocol):
     run: Run
     stopped_by: Ending
     explanation: str
+    refused_by: str
+    """The scope whose cap ended it; empty where none did."""
 
     @property
     def plan(self) -> Plan: ...
@@ -41,6 +43,7 @@ async def reaching_an_end(progress: Stoppable) -> AsyncIterator[None]:
             yield
     except BudgetExhausted as refusal:
         progress.stopped_by, progress.explanation = "budget", _refused(refusal)
+        progress.refused_by = str(refusal.facts.get("scope", ""))
     except (TimeoutError, DeadlineExceeded):
         progress.stopped_by = "deadline"
         progress.explanation = f"the time budget of {progress.plan.time_budget or 0:.0f} s is used up"
@@ -65,6 +68,7 @@ async def conclude(progress: Progress, ending: Ending) -> RefineOutcome:
         run=run.id,
         ending=ending,
         explanation=progress.explanation or ENDINGS[ending].words,
+        refused_by=progress.refused_by,
         **spent.model_dump(),
         criteria=progress.criteria,
         before=work.baseline if work else (),

@@ -37,6 +37,7 @@ class Progress:
         """How often each task was tried, so that stubborn ones wait and get other seeds."""
         self.stopped_by: Ending = "cancelled"
         self.explanation = ""
+        self.refused_by = ""
         self.learnings: tuple[str, ...] = ()
         self.round_began = 0.0
         self.panel: JudgePanel | None = None

@@ -220,7 +220,7 @@ def _parent() -> Parent:
     key, _, attempt = call.attempt.rpartition("|")
     path, _, index = key.rpartition("|")
     run, _, step = path.partition("|")
-    return Parent(run, step, int(index), int(attempt), call.epoch, call.scopes, call.persona)
+    return Parent(run, step, int(index), int(attempt), call.epoch, call.scopes, call.persona, call.priority)
 
 
 def _failed(kind: FailureKind, message: str) -> BackendFailure:
