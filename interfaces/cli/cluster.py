@@ -65,7 +65,7 @@ def status(
         return
     ray_session.join(address)
     try:
-        rows = describedescribe_actors()
+        rows = describe_actors()
     finally:
         ray_session.leave()
     if as_json:
@@ -95,7 +95,7 @@ def doctor(
     if where or ray_session.warm_cluster():
         ray_session.join(where)
         try:
-            rows += [*look.node_rows(home), *look.actor_rows(_actors())]
+            rows += [*look.node_rows(home), *look.actor_rows(describe_actors())]
         finally:
             ray_session.leave()
     else:
