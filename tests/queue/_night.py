@@ -100,6 +100,7 @@ class Night(World):
 def records(process: subprocess.Popen[str], code: int, seconds: float = 240.0) -> list[dict[str, Any]]:
     """What a runner that was to end with `code` wrote."""
     out, _ = process.communicate(timeout=seconds)
-    found = [json.loads(line) for line in out.splitlines()]
+    # Ray's raylet tells a driver of a killed worker on its standard output.
+    found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert process.returncode == code, (process.returncode, found[-5:])
     return found
