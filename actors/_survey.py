@@ -34,7 +34,8 @@ class NodeFacts(BaseModel):
 
 
 def _look(door: str) -> str:
-    from bessemer import __version__
+    from importlib.metadata import version
+
     from bessemer.actors._placement import node_name
     from bessemer.cluster.errors import BessemerError
     from bessemer.cluster.home import code_hash
@@ -49,7 +50,7 @@ def _look(door: str) -> str:
     facts = NodeFacts(
         host=node_name(),
         python=platform.python_version(),
-        version=__version__,
+        version=version("bessemer"),
         code=code_hash(),
         sandbox=found,
         problem=problem,
