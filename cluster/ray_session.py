@@ -40,6 +40,8 @@ QUIET = {
 
 Kind = Literal["address", "warm", "private"]
 
+_log = logging.getLogger(__name__)
+
 
 class Joined(NamedTuple):
     """The cluster this process is a driver of."""
@@ -135,6 +137,7 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
             "machine of the cluster, or submit it there with `ray job submit`"
         )
     _quiet_environment()
+    _keep_standard_output()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     warm = None if address or private else warm_cluster()
     if not address:
@@ -183,6 +186,16 @@ def leave() -> None:
     import ray
 
     ray.shutdown()
+
+
+def _keep_standard_output() -> None:
+    """Keep it for `--json`: Ray tells there of workers that died, and has no option against it."""
+    from ray._private import worker
+
+    def told(data: dict[str, Any], *given: Any, **options: Any) -> None:
+        _log.info("Ray says: %s", " ".join(map(str, data.get("lines", ()))))
+
+    worker.print_to_stdstream = told
 
 
 def _quiet_environment() -> None:
