@@ -88,7 +88,7 @@ def consensus(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Have several models answer, vote on what the others answered, and decide by a stated rule."""
+    """Have several models answer, vote and decide by a stated rule."""
     from bessemer.interfaces._prepare_consensus import PanelRequest, prepare_consensus
     from bessemer.interfaces.cli import _start
     from bessemer.interfaces.cli._consent import agree

@@ -15,7 +15,7 @@ from bessemer.interfaces.cli._help import Entry, LazyGroup
 ENTRIES = {
     "refine": Entry("refine", "refine", "Refine work round by round until it converges."),
     "evaluate": Entry("refine", "evaluate", "Judge work once: verdict, critique and tasks."),
-    "consensus": Entry("consensus", "consensus", "Have several models answer, vote and decide."),
+    "consensus": Entry("consensus", "consensus", "Have several models answer, vote and decide by a stated rule."),
     "estimate": Entry(
         "refine", "estimate", "Say what a run may cost and take, before a cent is spent.", passes_on=True
     ),
