@@ -22,7 +22,7 @@ ENTRIES = {
     "plan": Entry("plan", "app", "Make plans, see how far they are and have drifted, and carry them out."),
     "spec": Entry("spec", "app", "Make and check specifications: one EARS sentence for each requirement."),
     "criteria": Entry("criteria", "app", "See, write and check criteria."),
-    "step": Entry("step", "step", "One agent of a session answers or votes, and ends."),
+    "step": Entry("step", "step", "One agent of a session answers or votes, writes it down, and ends."),
     "init": Entry("init", "init", "Find the keys that are there and write .bessemer/config.yaml."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to mend."),
     "queue": Entry("queue", "app", "Add tasks, run them unattended, and read what came of them."),
