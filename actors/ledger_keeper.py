@@ -49,7 +49,7 @@ class LedgerKeeper:
             # A server orders its keepers by locks on rows; a file has one keeper, for speed.
             self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
             self._lock.acquire(wait=LOCK_WAIT_SECONDS)
-            ledger = Ledger.open(self._home.ledger_url)
+            ledger = _opened(self._home)
             self._kept = _Kept(ledger, GroupCommit(ledger))
 
     async def apply(self, payload: bytes) -> bytes:
@@ -67,7 +67,7 @@ class LedgerKeeper:
         """The ledger, opened when it is first needed: a server may be away while this host starts."""
         async with self._opening:
             if self._kept is None:
-                ledger = await asyncio.to_thread(Ledger.open, self._home.ledger_url)
+                ledger = await asyncio.to_thread(_opened, self._home)
                 self._kept = _Kept(ledger, GroupCommit(ledger))
             return self._kept
 
@@ -155,3 +155,7 @@ class LedgerKeeper:
         kept = await self._open()
         state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **whereabouts()}
         return state | ({"problem": self._away.why} if self._away else {})
+
+
+def _opened(home: Home) -> Ledger:
+    return Ledger.open(home.ledger_url, lease_seconds=float(home.settings.get("ledger", {}).get("lease_seconds", 30)))

@@ -208,8 +208,7 @@ class RunHost:
         try:
             pipeline = importlib.import_module(f"bessemer.pipelines.{held.spec.pipeline}").PIPELINE
             plan = pipeline.plan.model_validate(held.spec.pins["plan"])
-            seconds = float(self._home.settings["ledger"]["lease_seconds"])
-            async with lease(run, self._owner, seconds), self._leaving(held, run):
+            async with lease(run, self._owner), self._leaving(held, run):
                 about = {"bessemer.run": run.id, "gen_ai.conversation.id": run.id, "bessemer.epoch": run.epoch}
                 with telemetry.span(f"run {held.spec.pipeline}", about) as watched:
                     outcome = await pipeline.run(run, self._crew.for_run(run, held.people), plan)

@@ -111,6 +111,8 @@ class Run:
         self.scopes = scopes
         self.urgency = urgency
         self.priority = priority
+        self.lease_seconds = 15.0
+        """For how long the ledger holds the run for its owner after each renewal."""
         self.under_way: set[str] = set()
         """Paths of the steps being worked on."""
         self.prefix = ""
@@ -244,18 +246,20 @@ async def open_run(
         if holder is None or not holder.is_dead:
             raise
         opened = await ledger.open_run(message.model_copy(update={"take_over": True}))
-    return Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps)), urgency, priority), opened.status
+    run = Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps)), urgency, priority)
+    run.lease_seconds = opened.lease_seconds
+    return run, opened.status
 
 
 @contextlib.asynccontextmanager
-async def lease(run: Run, owner: Owner, seconds: float) -> Any:
+async def lease(run: Run, owner: Owner) -> Any:
     """Keep the run's lease while the block runs; cancels the block when another process has taken the run."""
     block = asyncio.current_task()
     lost: list[BessemerError] = []
 
     async def keep() -> None:
         while True:
-            await asyncio.sleep(seconds / 3)
+            await asyncio.sleep(run.lease_seconds / 3)
             try:
                 await run.ledger.renew(Renew(run=run.id, owner=str(owner), epoch=run.epoch))
             except LedgerUnavailable:
