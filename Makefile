@@ -3,6 +3,7 @@
 #   make demo    refine the example package with the embedded model (a download of 1.1 GB), without any key
 #   make test    the whole test suite              make lint    style, types, layers, secrets, locks, pages
 #   make bench   the benchmarks                    make chaos   only the tests that kill processes
+#   make test-long   the whole runs that the suite leaves out for time
 #   make docs    rewrite the pages made from code  make lock    rewrite the lock files
 #   make clean   remove what make made
 #
@@ -25,10 +26,10 @@ READY := $(VENV)/.ready
 EMBEDDED := $(VENV)/.embedded
 ARGS ?=
 
-.PHONY: help demo test lint bench docs chaos lock clean install
+.PHONY: help demo test test-long lint bench docs chaos lock clean install
 
 help:
-	@sed -n '3,10s/^# \{0,3\}//p' Makefile
+	@sed -n '3,11s/^# \{0,3\}//p' Makefile
 
 install: $(READY)
 
@@ -38,6 +39,9 @@ demo: $(READY) $(if $(BESSEMER_DEMO_BACKEND),,$(EMBEDDED))
 # Most of a test that runs hosts is waiting, so two run side by side; a file stays on one of them.
 test: $(READY)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-long: $(READY)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m long $(ARGS)
 
 chaos: $(READY)
 	@$(BIN)/python -m pytest -m chaos $(ARGS)

@@ -70,6 +70,7 @@ def test_equal_answers_decide_in_one_round_and_thrift_asks_no_more_than_it_must(
     assert outcome["saved"]["at_most"] > 0
 
 
+@pytest.mark.long
 def test_two_agents_score_each_other_in_both_orders(world: PanelWorld) -> None:
     def scores(first: int, second: int) -> dict[str, Any]:
         pairs = (("answer-1", first), ("answer-2", second))
@@ -88,6 +89,7 @@ def test_two_agents_score_each_other_in_both_orders(world: PanelWorld) -> None:
     assert len(world.served()) == 6
 
 
+@pytest.mark.long
 def test_one_backend_stands_and_a_panel_without_any_answer_judges_nothing(world: PanelWorld) -> None:
     world.script(rule(answered("alone"), backend="scripted/a"), rule(None, fail="refusal"))
     outcome, code = ended(world, agents="a")
@@ -97,6 +99,7 @@ def test_one_backend_stands_and_a_panel_without_any_answer_judges_nothing(world:
     assert (code, outcome["ending"], outcome["answer"]) == (3, "not_judged", None)
 
 
+@pytest.mark.long
 def test_a_dead_agent_and_a_broken_reply_stay_in_the_denominator(world: PanelWorld) -> None:
     broken = {"action": "answer", "reason": "", "answer": {"text": "x", "files": [{"path": "../x", "content": ""}]}}
     world.script(

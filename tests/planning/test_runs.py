@@ -78,6 +78,7 @@ def test_a_plan_with_a_cycle_is_corrected_once_and_kept(world: World):
     ]
 
 
+@pytest.mark.long
 def test_a_plan_that_stays_wrong_is_no_plan(world: World):
     rules(world, ({"purpose": "plan"}, CYCLE))
     outcome, code = run(world, "plan", "new", "Make the notes", "--backend", "scripted/j", "--json")
@@ -86,6 +87,7 @@ def test_a_plan_that_stays_wrong_is_no_plan(world: World):
     assert not (world.root / ".bessemer" / "plans").exists()
 
 
+@pytest.mark.long
 def test_a_specification_is_written_sentence_by_sentence(world: World):
     line = {
         "id": "REQ-001", "chunk": "C01_core", "title": "saves", "priority": "P0", "type": "functional",
@@ -128,6 +130,7 @@ def test_a_plan_is_carried_out_chunk_by_chunk(world: World):
     assert told(world, "plan", "run", code=2) == "", "all is done"
 
 
+@pytest.mark.long
 def test_fixes_change_the_plan_and_the_fourth_change_stops_it(world: World):
     folder = adopted(world, task_answer("F001", "C01_base"))
     rules(world, ({"persona": "round-evaluator"}, scores(1, 4, next_tasks(tasks=False))))
@@ -144,6 +147,7 @@ def test_fixes_change_the_plan_and_the_fourth_change_stops_it(world: World):
     assert "C01-M1-1" in told(world, "plan", "diff", code=1)
 
 
+@pytest.mark.long
 def test_a_reached_ceiling_brings_another_approach_and_superseded_tasks_do_not_block(world: World):
     folder = adopted(
         world,
@@ -174,6 +178,7 @@ def test_a_reached_ceiling_brings_another_approach_and_superseded_tasks_do_not_b
     assert (mutated.data["superseded"], mutated.data["ceiling"]) == (["F002"], "ceiling_reached")
 
 
+@pytest.mark.long
 def test_a_chunk_whose_time_is_up_is_not_completed_and_goes_on_later(world: World):
     folder = adopted(world, task_answer("F001", "C01_base"))
     slow = {"match": {"persona": "round-evaluator", "backend": "scripted/j"}, "answer": {"data": {}, "latency": 90.0}}
@@ -191,6 +196,7 @@ def test_a_chunk_whose_time_is_up_is_not_completed_and_goes_on_later(world: Worl
     assert folder.metadata.completed_chunks == ("C01_base",)
 
 
+@pytest.mark.long
 def test_an_edit_from_outside_is_taken_over_and_told(world: World):
     folder = adopted(world, task_answer("F001", "C01_base"), task_answer("F002", "C02_more", "F001"))
     slow = {"match": {"persona": "round-evaluator"}, "answer": {"data": scores(1, 9), "latency": 2.0}}

@@ -62,6 +62,7 @@ def test_the_cap_of_the_queue_holds_in_the_middle_and_a_raised_one_goes_on(night
         night.bought_once(task)
 
 
+@pytest.mark.long
 def test_a_second_runner_is_refused_and_a_stop_ends_runs_at_their_next_step(night: Night) -> None:
     first, second, third = night.add("slow 1", "slow 2", "slow 3")
     runner = night.run("--parallel", "2")
@@ -83,6 +84,7 @@ def test_a_second_runner_is_refused_and_a_stop_ends_runs_at_their_next_step(nigh
         assert len(night.ledger.attempts(task)) == 2, "nothing was lost by stopping"
 
 
+@pytest.mark.long
 def test_a_stop_file_and_a_deadline_are_boundaries_too(night: Night) -> None:
     night.add("slow 1", "slow 2")
     runner = night.run("--parallel", "1")

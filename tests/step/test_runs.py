@@ -99,6 +99,7 @@ def test_three_agents_leave_a_directory_that_anybody_can_read(world: World):
     assert read_by_contract(session)[1] == {}, "a new answer makes every vote stale"
 
 
+@pytest.mark.long
 def test_a_vote_for_nobody_is_corrected_and_else_nothing_is_written(world: World):
     (world.root / "s").mkdir()
     agents = world.root / "s" / "agents"
@@ -121,6 +122,7 @@ def test_a_vote_for_nobody_is_corrected_and_else_nothing_is_written(world: World
     assert not (agents / "q").exists()
 
 
+@pytest.mark.long
 def test_with_criteria_a_vote_has_to_meet_the_gate(world: World):
     (world.root / "criteria.json").write_text(json.dumps([{"text": "it greets", "category": "must"}]))
     place = world.root / "s" / "agents" / "x" / "001"
@@ -141,6 +143,7 @@ def test_with_criteria_a_vote_has_to_meet_the_gate(world: World):
     assert (code, record["acted"]["action"], record["calls"]) == (0, "new_answer", 2), record
 
 
+@pytest.mark.long
 def test_a_file_with_one_agent_is_enough(world: World):
     rules(world, ({}, action(action="new_answer", answer="hello")))
     (world.root / "agent.yaml").write_text("agents: [{id: solo, backend: {type: scripted, model: m}}]\n")
