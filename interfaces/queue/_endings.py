@@ -34,6 +34,8 @@ class Left(NamedTuple):
 STATE_OF: dict[str, TaskState] = {
     "converged": "done",
     "passed": "done",
+    "decided": "done",
+    "forced": "done",
     "failed": "failed",
     "max_rounds": "failed",
     "plateau": "failed",

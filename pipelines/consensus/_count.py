@@ -137,7 +137,8 @@ def decide(history: History, rules: Rules, number: int) -> Decision | None:
     elif rules.rule == "ranked":
         return _ranked(history, rules, number, found) if complete else None
     elif rules.rule == "unanimous":
-        winner = _unanimous(history, found)
+        # Whoever wrote the answer stands for it until they vote otherwise, which they may do last.
+        winner = _unanimous(history, found) if complete else ""
     else:
         winner = next((one for one, votes in found.votes.items() if 2 * votes > found.weight), "")
     if not winner:

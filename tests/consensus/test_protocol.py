@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bessemer.pipelines.consensus._acts import Abstained, Act, Answered, Failed, History, Rules, Scored, Voted
@@ -93,6 +93,7 @@ def test_the_winner_depends_on_no_order_of_arrival_and_no_name(game: tuple[int, 
 
 
 @given(games)
+@example((17553153, 3, "unanimous", None))
 @settings(max_examples=500, deadline=None)
 def test_whoever_was_not_heard_could_not_have_changed_an_early_decision(game: tuple[int, int, str, int | None]) -> None:
     generator, rules = _setup(*game)

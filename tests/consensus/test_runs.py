@@ -55,9 +55,10 @@ def test_three_agents_answer_vote_and_decide(world: PanelWorld) -> None:
     assert json.loads((out / "status.json").read_text())["is_complete"]
     assert {path.name for path in out.iterdir()} >= {"context.md", "criteria.json", "prompt.md"}
     rows = world.lake.sql(f"SELECT * FROM votes WHERE run = '{outcome['run']}' ORDER BY path").to_pylist()
-    assert [row["kind"] for row in rows] == ["answer"] * 3 + ["vote"] * 3
-    assert [row["won"] for row in rows] == [True, False, False, False, True, True]
-    assert {row["target"] for row in rows[4:]} == {"agent-1"}
+    # The third vote may be dropped before it is sent: two of three have decided by then.
+    assert [row["kind"] for row in rows] in (["answer"] * 3 + ["vote"] * votes for votes in (2, 3))
+    assert [row["won"] for row in rows] == [True, False, False, *[False] * (len(rows) - 5), True, True]
+    assert {row["target"] for row in rows[-2:]} == {"agent-1"}
     assert all(row["position"] in (1, 2) for row in rows[3:])
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from bessemer.cluster.ledger import (
     Acknowledge,
@@ -223,16 +222,3 @@ def test_texts_that_no_database_keeps_are_refused(ledger: Ledger) -> None:
     assert refused(one(ledger, AddTasks(queue="q", tasks=(new("a", title="\0"),)))) == "LedgerRefusal"
     assert refused(one(ledger, AddTasks(queue="q", tasks=(new("a", title="\ud800"),)))) == "LedgerRefusal"
     assert ledger.queues() == []
-
-
-def test_a_ledger_from_before_queues_gets_them(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'old.db'}"
-    Ledger.open(url).close()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE queue"))
-        connection.execute(text("DROP TABLE queue_task"))
-    engine.dispose()
-    with Ledger.open(url) as ledger:
-        add(ledger, "a")
-        assert ledger.queue("q").tasks == {"queued": 1}
