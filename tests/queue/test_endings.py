@@ -28,6 +28,8 @@ from tests.ledger._make import Clock, one
 EXPECTED = {
     "converged": "done",
     "passed": "done",
+    "decided": "done",
+    "forced": "done",
     "failed": "failed",
     "max_rounds": "failed",
     "plateau": "failed",
