@@ -86,24 +86,24 @@ def test_probes_that_hang_flood_or_fork_end_and_are_no_pass(world: World) -> Non
     assert left.stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        ({"text": '{"scores": [{"criterion": '}, "malformed"),
-        ({"text": ""}, "malformed"),
-        ({"fail": "refusal", "message": "I will not."}, "abstained"),
-        ({"fail": "auth", "message": "no"}, "failed"),
-    ],
-    ids=["broken", "empty", "refusal", "wrong-key"],
-)
-def test_a_judge_without_a_usable_answer_scores_nothing(world: World, answer: dict[str, Any], why: str) -> None:
-    scenario = {"rules": [], "default": answer}
-    (world.root / "scenario.yaml").write_text(yaml.safe_dump(scenario))
-    flags = ["--eval-backends", "scripted/j", "--probe", "pytest", "--criteria", "E1: it adds", "--json"]
-    code, last, _ = end_of(world, "evaluate", "project", *flags)
-    assert (code, last["ending"]) == (3, "not_judged"), last
-    assert last["verdict"]["scores"] == []
-    assert [one["why"] for one in last["verdict"]["not_scored"]] == [why]
+ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "broken": ({"text": '{"scores": [{"criterion": '}, "malformed"),
+    "empty": ({"text": ""}, "malformed"),
+    "refusal": ({"fail": "refusal", "message": "I will not."}, "abstained"),
+    "wrong key": ({"fail": "auth", "message": "no"}, "failed"),
+}
+"""What a judge says, by a word in its criterion, and why that scores nothing."""
+
+
+def test_a_judge_without_a_usable_answer_scores_nothing(world: World) -> None:
+    rules = [{"match": {"text": f"adds, {word}"}, "answer": answer} for word, (answer, _) in ANSWERS.items()]
+    (world.root / "scenario.yaml").write_text(yaml.safe_dump({"rules": rules, "default": {"text": "nobody asked"}}))
+    flags = ["--eval-backends", "scripted/j", "--probe", "pytest", "--json"]
+    for word, (_, why) in ANSWERS.items():
+        code, last, _ = end_of(world, "evaluate", "project", *flags, "--criteria", f"E1: it adds, {word}")
+        assert (code, last["ending"]) == (3, "not_judged"), last
+        assert last["verdict"]["scores"] == []
+        assert [one["why"] for one in last["verdict"]["not_scored"]] == [why], word
 
 
 def test_a_builder_that_reaches_outside_changes_nothing_there(world: World) -> None:
