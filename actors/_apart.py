@@ -74,6 +74,10 @@ class Builders:
         self._nodes: list[Node] = []
         self._looked = 0.0
 
+    def make(self) -> None:
+        """Start this machine's own host now, so that it comes up while others work."""
+        self._own.make()
+
     async def build(self, job: BuildJob, within: float) -> BuildResult:
         """One candidate, on the machine with the least to do. Raises what building raises."""
         while True:

@@ -54,6 +54,13 @@ class Crew:
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
         return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
 
+    def warm_up(self, *, builds: bool) -> None:
+        """Begin to start the hosts of this machine that judge and, with `builds`, the one that builds."""
+        self.probers.make()
+        self.reviewers.make()
+        if builds:
+            self.builders.make()
+
     def for_run(self, run: Run, people: People) -> RunCrew:
         return RunCrew(self, run, people)
 
