@@ -9,8 +9,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home --uid 1000 ray \
-    && mkdir /work \
-    && chown ray:ray /work
+    && mkdir /srv/bessemer \
+    && chown ray:ray /srv/bessemer
 
 WORKDIR /opt/bessemer
 COPY pyproject.toml README.md CHANGELOG.md LICENSE NOTICE ./
@@ -24,7 +24,7 @@ RUN pip install --no-cache-dir '.[postgres,telemetry]' 'ray[default]>=2.60' \
     && rm -rf /opt/bessemer
 
 USER ray
-WORKDIR /work
+WORKDIR /srv/bessemer
 ENV RAY_USAGE_STATS_ENABLED=0 \
     PYTHONUNBUFFERED=1
 ENTRYPOINT ["tini", "--"]
