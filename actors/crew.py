@@ -54,13 +54,6 @@ class Crew:
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
         return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
 
-    def warm_up(self, *, builds: bool) -> None:
-        """Begin to start the hosts of this machine that judge and, with `builds`, the one that builds."""
-        self.probers.make()
-        self.reviewers.make()
-        if builds:
-            self.builders.make()
-
     def for_run(self, run: Run, people: People) -> RunCrew:
         return RunCrew(self, run, people)
 
@@ -85,6 +78,13 @@ class RunCrew:
         self._run = run
         self.people = people
         self.home = crew.home
+
+    async def warm_up(self, *, builds: bool) -> None:
+        """Begin to start this machine's hosts for probes and reviews and, with `builds`, the one that builds."""
+        crew = self._crew
+        starts = [crew.probers.make, crew.reviewers.make, *([crew.builders.make] if builds else [])]
+        for start in starts:
+            await asyncio.to_thread(start)
 
     def within(self, part: Run) -> RunCrew:
         """The same crew for a part of the run: what it spends is counted from there."""

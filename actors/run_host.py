@@ -181,9 +181,6 @@ class RunHost:
         self._forget_ended()
         held = _Held(spec, People(self._home.run_directory(spec.run)))
         self._held[spec.run] = held
-        if spec.pipeline in ("refine", "evaluate"):
-            # Hosts need seconds to come up, so they do it beside each other and beside the opening of the run.
-            await asyncio.to_thread(self._crew.warm_up, builds=spec.pipeline == "refine")
         run, status = await self._open(spec)
         held.run = run
         held.people.tell("opened", epoch=run.epoch, before=status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -59,6 +60,19 @@ def write_project(root: Path) -> None:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Postgresql]:
     """A PostgreSQL server of this session."""
+    with _server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgresql]:
+    """A PostgreSQL server that the test may stop and kill."""
+    with _server() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[Postgresql]:
     folder = programs()
     if folder is None:
         pytest.skip("no PostgreSQL server is installed; the extra `dev` brings one")

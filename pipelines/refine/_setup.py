@@ -23,6 +23,8 @@ async def set_up(progress: Progress) -> Work:
     run, plan = progress.run, progress.plan
 
     async def take(step: Step) -> Work:
+        # Hosts need seconds to come up: they do it beside each other, and a run that is only replayed needs none.
+        await progress.crew.warm_up(builds=bool(plan.build_backend))
         limits = IntakeLimits(max_file_bytes=plan.max_file_bytes)
         intake = await take_in(Path(plan.source), progress.repository, limits=limits, existing_ok=True)
         relevant = [plan.focus] if plan.focus else list(intake.files)

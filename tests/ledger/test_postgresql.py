@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from bessemer.cluster.errors import LedgerUnavailable, StateUnwritable
 from bessemer.cluster.ledger import GroupCommit, Ledger, LedgerClient, Record, Refusal, Reserved, SetCap
-from tests._postgresql import Postgresql, free_port, programs
+from tests._postgresql import Postgresql, free_port
 from tests.ledger._make import one, opening, reserving, row, settling, used
-
-
-@pytest.fixture
-def own_server() -> Iterator[Postgresql]:
-    """A server that a test may stop and kill."""
-    folder = programs()
-    if folder is None:
-        pytest.skip("no PostgreSQL server is installed; the extra `dev` brings one")
-    server = Postgresql(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 def test_two_keepers_never_pass_a_shared_cap_together(postgresql: Postgresql) -> None:

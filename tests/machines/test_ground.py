@@ -9,25 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests._postgresql import Postgresql, free_port, programs
+from tests._postgresql import Postgresql, free_port
 from tests._s3 import S3
 from tests.crash._world import done, lake_keys, launched, read_books, tree_of
 from tests.machines._stage import Stage
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
-
-
-@pytest.fixture
-def own_server() -> Iterator[Postgresql]:
-    folder = programs()
-    if folder is None:
-        pytest.skip("no PostgreSQL server is installed; the extra `dev` brings one")
-    server = Postgresql(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
