@@ -147,22 +147,38 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
             target = address or (warm.address if warm else "")
             ray.init(address=target, **common)
             return Joined("address" if address else "warm", target)
-        started = ray.init(
-            address="local",
-            num_cpus=num_cpus or os.cpu_count(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(temporary_directory()),
-            _node_ip_address="127.0.0.1",
-            **common,
-        )
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError, ray.exceptions.RayError) as error:
+        started = _start_private(num_cpus or os.cpu_count() or 1, common)
+    except Exception as error:  # Ray raises the bare class, too
         where = address or (warm.address if warm else "this machine")
         if refused := _token_refused(str(error)):
             raise ClusterError(f"Ray at {where} {refused}") from None
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ClusterError(f"Ray at {where} cannot be used: {reason}; {_remedy(address)}") from None
     return Joined("private", str(started.address_info.get("gcs_address", "")))
+
+
+def _start_private(num_cpus: int, common: dict[str, Any]) -> Any:
+    """Start Ray for this process alone. Its 30 seconds may be too few on a busy machine, so it has two tries."""
+    import ray
+
+    def start() -> Any:
+        return ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(temporary_directory()),
+            _node_ip_address="127.0.0.1",
+            **common,
+        )
+
+    try:
+        return start()
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()
+    return start()
 
 
 def _remedy(address: str) -> str:
