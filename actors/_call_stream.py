@@ -9,6 +9,9 @@ from bessemer.actors._calls import CallEnvelope, Ending, endings_json, envelopes
 from bessemer.actors._journal import Caller
 from bessemer.cluster.errors import BessemerError, Cancelled, InfrastructureError
 
+COMPANY_SECONDS = 0.01
+"""How long an ending waits for others to travel with: a message costs both hosts as much CPU as a call's JSON."""
+
 
 class CallStream:
     """Makes the calls of every message through one service, and can stop each of them by its key."""
@@ -18,7 +21,7 @@ class CallStream:
         self._tasks: dict[str, asyncio.Task[Ending]] = {}
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
-        """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of one loop turn in one message."""
+        """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of a moment in one message."""
         envelopes = envelopes_json.validate_json(payload)
         finished: asyncio.Queue[Ending] = asyncio.Queue()
         tasks = [asyncio.create_task(self._one(number, envelope)) for number, envelope in enumerate(envelopes)]
@@ -29,7 +32,7 @@ class CallStream:
         try:
             while left:
                 group = [await finished.get()]
-                await asyncio.sleep(0)
+                await asyncio.sleep(COMPANY_SECONDS if left > 1 else 0)
                 while not finished.empty():
                     group.append(finished.get_nowait())
                 left -= len(group)

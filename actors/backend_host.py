@@ -47,7 +47,7 @@ class BackendHost:
         self._metrics = HostMetrics(self._service, name)
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
-        """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of one loop turn in one message."""
+        """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of a moment in one message."""
         self._metrics.start()
         async for message in self._calls.submit(payload):
             yield message

@@ -50,7 +50,7 @@ class LedgerKeeper:
             self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
             self._lock.acquire(wait=LOCK_WAIT_SECONDS)
             ledger = _opened(self._home)
-            self._kept = _Kept(ledger, GroupCommit(ledger))
+            self._kept = _Kept(ledger, GroupCommit(ledger, own_process=True))
 
     async def apply(self, payload: bytes) -> bytes:
         """A JSON list of operations in, a JSON list of answers out. `!` and an error where nothing was committed."""
@@ -68,7 +68,7 @@ class LedgerKeeper:
         async with self._opening:
             if self._kept is None:
                 ledger = await asyncio.to_thread(_opened, self._home)
-                self._kept = _Kept(ledger, GroupCommit(ledger))
+                self._kept = _Kept(ledger, GroupCommit(ledger, own_process=True))
             return self._kept
 
     def _went_away(self, error: BessemerError) -> None:

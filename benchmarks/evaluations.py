@@ -1,7 +1,7 @@
 """One-call evaluations through run host, backend host, ledger and lake, beside a bare SDK loop on the same server.
 
-Prints one JSON object. A loopback server answers each request after 200 ms; 200 are in flight. CPU is summed over every
-process of the product (driver, hosts, raylet, GCS), the server left out on both sides.
+Prints one JSON object. A loopback server answers each request after 200 ms; 200 are in flight at most, by its own
+count. CPU is summed over every process of the product (driver, hosts, raylet, GCS), the server left out on both sides.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -46,13 +47,15 @@ def main() -> None:
         bare = _bare(url, calls)
         ours = asyncio.run(_ours(url, calls))
         bare_again = _bare(url, calls)
+        with urllib.request.urlopen(f"{url}/stats", timeout=10) as answer:
+            most = json.load(answer)["most_in_flight"]
     finally:
         server.terminate()
         server.wait(10)
     base = {key: (bare[key] + bare_again[key]) / 2 for key in bare}
     report = {
         "calls": calls,
-        "in_flight": IN_FLIGHT,
+        "most_in_flight": most,
         "bare": base,
         "bessemer": ours,
         "rate_ratio": round(ours["calls_per_second"] / base["calls_per_second"], 3),
@@ -72,7 +75,8 @@ async def _ours(url: str, calls: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
         os.environ["BESSEMER_COMPATIBLE_URL"] = url
         settings = load_settings(
-            flags={"state_dir": folder, "backends": {"compatible": {"free": True}}}, cwd=Path(folder)
+            flags={"state_dir": folder, "backends": {"compatible": {"free": True, "max_in_flight": IN_FLIGHT}}},
+            cwd=Path(folder),
         )
         await asyncio.to_thread(ray_session.join, private=True)
         try:
@@ -90,7 +94,7 @@ async def _timed(settings: Settings, calls: int) -> dict[str, float]:
             items=tuple(Item(id=f"{n}", text=f"text {n}") for n in range(count)),
             instructions="Score the text.",
             backend="openai-compatible/bench",
-            in_flight=IN_FLIGHT,
+            side_by_side=2 * IN_FLIGHT,
         )
         pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
         spec = RunSpec(run=f"bench-{number}", pipeline="score", pins=pins, caps={f"run:bench-{number}": None})

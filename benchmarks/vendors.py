@@ -90,7 +90,7 @@ async def _run(driver: Driver, settings: Any, vendor: str, calls: int, width: in
         items=tuple(Item(id=f"{number}", text=f"text {number}") for number in range(calls)),
         instructions="Score the text.",
         backend=MODELS[vendor],
-        in_flight=width,
+        side_by_side=width,
     )
     pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
     run = f"{vendor}-{width}-{name}"

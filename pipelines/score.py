@@ -31,7 +31,8 @@ class ScorePlan(Plan):
     instructions: str
     """What is scored and how; the same for every text, so that vendors can cache it."""
     backend: str
-    in_flight: int = Field(default=200, ge=1)
+    side_by_side: int = Field(default=400, ge=1)
+    """Texts worked on at once; the limiter says how many of their calls are at the vendor."""
     max_output_tokens: int = 256
 
     def models(self) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ SCHEMA = ScoreAnswer.model_json_schema()
 async def score(run: Run, crew: RunCrew, plan: ScorePlan) -> ScoreOutcome:
     """Score every item; a failed call leaves its item without a score and the others alone."""
     # A batch holds what waits at the same time, so that overnight nothing may be held back.
-    slots = asyncio.Semaphore(len(plan.items) if plan.urgency == "overnight" else plan.in_flight)
+    slots = asyncio.Semaphore(len(plan.items) if plan.urgency == "overnight" else plan.side_by_side)
 
     async def one(item: Item) -> Scored:
         async with slots:

@@ -68,6 +68,8 @@ PATIENCE_SECONDS = 60.0
 SURELY_READABLE, ENVELOPE = 150, 6
 """A message with fewer brackets is not nested too deeply for the reader on the other side; the answer adds a few."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
+MESSAGES_ON_THE_WAY = 2
+"""One that is being committed and one behind it; what is asked meanwhile goes together in the next."""
 TOLD_AFTER_SECONDS = 2.0
 """A ledger that is away for less is no news: a keeper that was restarted takes about that long."""
 
@@ -86,6 +88,8 @@ class _Waiting(NamedTuple):
     operation: Operation
     message: bytes
     answer: asyncio.Future[Answer]
+    asked: float
+    """Monotonic seconds."""
 
 
 class LedgerClient:
@@ -196,20 +200,31 @@ class LedgerClient:
         loop = asyncio.get_running_loop()
         # Made into JSON here, so that a value that is none fails its own caller and not the whole message.
         message = b"" if self._keeper is not None else _encoded(operation)
-        waiting = _Waiting(operation, message, loop.create_future())
-        if not self._waiting:
-            loop.call_soon(self._depart)
+        waiting = _Waiting(operation, message, loop.create_future(), time.monotonic())
         self._waiting.append(waiting)
+        if self._way_free and len(self._waiting) == 1:
+            loop.call_soon(self._depart)
         answer = await waiting.answer
         if isinstance(answer, Refusal):
             raise error_named(answer.error, answer.message, dict(answer.facts))
         return answer
 
+    @property
+    def _way_free(self) -> bool:
+        """Whether another message may go: each costs both sides more than what is in it, so that few are sent."""
+        return len(self._flying) < MESSAGES_ON_THE_WAY
+
     def _depart(self) -> None:
         batch, self._waiting = self._waiting, []
         task = asyncio.create_task(self._deliver(batch))
         self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        was_full = not self._way_free
+        self._flying.discard(task)
+        if was_full and self._waiting:
+            self._depart()
 
     async def _deliver(self, batch: list[_Waiting]) -> None:
         try:
@@ -229,7 +244,7 @@ class LedgerClient:
 
     async def _patiently(self, batch: list[_Waiting]) -> list[Answer]:
         """Send the same operations until they are answered or the patience is over."""
-        deadline, pause = time.monotonic() + self._patience, FIRST_PAUSE
+        deadline, pause = batch[0].asked + self._patience, FIRST_PAUSE
         while True:
             left = deadline - time.monotonic()
             try:
