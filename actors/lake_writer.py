@@ -14,10 +14,10 @@ from bessemer.actors._hosts import keeper_ref
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import HostRef, ask, encode, reply
 from bessemer.cluster.home import Home
-from bessemer.cluster.lake import Publisher
+from bessemer.cluster.lake import BATCH, Publisher
 
 PUBLISH_SECONDS = 1.0
-"""Pause between two looks at the outbox while nothing asks for a flush."""
+"""Pause between two looks at the outbox while nothing asks for a flush: a commit costs as much as a thousand rows."""
 
 LONGEST_PAUSE_SECONDS = 60.0
 """Longest pause between two tries while the lake refuses; its rows wait in the ledger."""
@@ -74,7 +74,7 @@ class LakeWriter:
         pause = PUBLISH_SECONDS
         while True:
             try:
-                if not await self._publish():
+                if await self._publish() < BATCH:
                     await asyncio.sleep(PUBLISH_SECONDS)
                 self._problem = ""
                 pause = PUBLISH_SECONDS

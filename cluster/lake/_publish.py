@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 BATCH = 5_000
+"""Most rows of one turn."""
 CONFLICT_TRIES = 20
 
 
