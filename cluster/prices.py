@@ -126,6 +126,7 @@ class PriceBook:
         self._metered = metered
         self._unmetered = unmetered
         self._models: dict[str, ModelInfo] = {}
+        self._windows: dict[str, int | None] = {}
         self._tables: dict[tuple[str, int], Rates] = {}
 
     @functools.cached_property
@@ -153,12 +154,13 @@ class PriceBook:
 
     def context_window(self, backend: str) -> int | None:
         """Most input tokens the model reads; None where the price data does not know, or not the model."""
-        provider, _, model = backend.partition("/")
-        try:
-            window: int | None = self._info(backend, provider, model).context_window
-        except UnpricedModel:
-            return None
-        return window
+        if backend not in self._windows:
+            provider, _, model = backend.partition("/")
+            try:
+                self._windows[backend] = self._info(backend, provider, model).context_window
+            except UnpricedModel:
+                self._windows[backend] = None
+        return self._windows[backend]
 
     def worst_case(
         self, backend: str, request_bytes: int, max_output_tokens: int, attachment_tokens: int = 0, tier: str = ""
