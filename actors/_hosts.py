@@ -47,10 +47,11 @@ def lake_ref(home: Home) -> HostRef:
     return HostRef("lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home), where=on_head))
 
 
-def run_ref(home: Home) -> HostRef:
+def run_ref(home: Home, name: str = "") -> HostRef:
+    """A run host of this machine, by default its first."""
     from bessemer.actors.run_host import RunHost
 
-    name = f"run/{node_name()}"
+    name = name or f"run/{node_name()}"
     return HostRef(name, find_or_make(RunHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 

@@ -153,7 +153,7 @@ class LedgerKeeper:
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         kept = await self._open()
-        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **whereabouts()}
+        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **kept.commit.counts, **whereabouts()}
         return state | ({"problem": self._away.why} if self._away else {})
 
 
