@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ray
 
-from bessemer.actors._hosts import run_ref
+from bessemer.actors._hosts import run_ref, silence
 from bessemer.actors._placement import node_name
 from bessemer.actors._wire import HostRef, ask, encode, find_only
 from bessemer.cluster.errors import BessemerError, HostFull
@@ -133,7 +133,7 @@ class RunHosts:
     def _ref(self, name: str) -> HostRef:
         if name not in self._refs:
             # A host of another machine is made by whoever drives there: its runs' files are on that machine.
-            elsewhere = HostRef(name, find_only(name, self._home.host_namespace))
+            elsewhere = HostRef(name, find_only(name, self._home.host_namespace), silence=silence(self._home))
             self._refs[name] = run_ref(self._home, name) if self._is_own(name) else elsewhere
         return self._refs[name]
 

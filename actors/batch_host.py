@@ -14,7 +14,7 @@ from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._run_hosts import RunHosts
-from bessemer.actors._wire import ask, decode, encode, reply
+from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.batch import BatchService, Parking, open_desk
 from bessemer.actors.batch.base import left_memory
 from bessemer.cluster.backend_settings import BackendSettings, BatchSettings
@@ -25,7 +25,7 @@ KEEPER_SECONDS = 120.0
 START_SECONDS = 300.0
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class BatchHost:
     """A BatchService as an actor, with the messages of a BackendHost."""
 

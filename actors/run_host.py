@@ -13,10 +13,11 @@ import ray
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors._hosts import keeper_ref, ledger_client, trace_as
+from bessemer.actors._journal import OVERNIGHT_SECONDS
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._placement import node_name, whereabouts
-from bessemer.actors._wire import ask, decode, encode, reply
+from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 KEPT_ENDED = 64
 """Ended runs that stay in memory for their watchers; an older one is replayed from the ledger if somebody asks."""
+OVERNIGHT_STEP = OVERNIGHT_SECONDS + 86_400.0
 STEP_SECONDS = 3600.0
 """How long a run that is ending waits for branches that still work."""
 
@@ -87,7 +89,7 @@ class _Held:
         return self.task is None or not self.task.done()
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class RunHost:
     """Hosts some runs of one home; after a restart it reopens those whose lease it held."""
 
@@ -98,7 +100,8 @@ class RunHost:
         self._owner = this_process(f"run/{context.get_actor_id()}")
         self._ledger = ledger_client(self._home, self)
         self._crew = Crew(self._home)
-        self._room = ClusterSettings.model_validate(self._home.settings.get("cluster", {})).runs_per_host
+        self._settings = ClusterSettings.model_validate(self._home.settings.get("cluster", {}))
+        self._room = self._settings.runs_per_host
         self._held: dict[str, _Held] = {}
         self._recovered: asyncio.Task[None] | None = None
         self._restarted = bool(context.was_current_actor_reconstructed)
@@ -227,7 +230,7 @@ class RunHost:
             del self._held[run]
 
     async def _open(self, spec: RunSpec) -> tuple[Run, RunStatus]:
-        return await open_run(
+        run, status = await open_run(
             self._ledger,
             spec.run,
             pipeline=spec.pipeline,
@@ -238,6 +241,8 @@ class RunHost:
             urgency=spec.pins["plan"].get("urgency", "now"),
             priority=spec.pins["plan"].get("priority", 1.0),
         )
+        run.step_seconds = self._settings.step_seconds + (OVERNIGHT_STEP if run.urgency == "overnight" else 0.0)
+        return run, status
 
     async def _drive(self, held: _Held, run: Run) -> None:
         try:

@@ -130,6 +130,11 @@ class ClusterSettings(_Section):
     """Most processes of one machine that carry runs; another joins when all are full."""
     runs_per_host: int = Field(default=64, ge=1, le=1000)
     """Runs that one of them carries at once; a run more is refused, or waits in its queue."""
+    silent_seconds: Annotated[Duration, Field(ge=1, le=3600)] = 180.0
+    """How long a host that is waited for may leave every question unanswered before it is ended and started anew."""
+    step_seconds: Annotated[Duration, Field(ge=1)] = 6 * 3600.0
+    """How long one step of a run may take, its waiting for hosts included, before its run breaks off to be resumed;
+    overnight, a step may take eight days beside it."""
 
 
 class EvalSettings(_Section):

@@ -98,7 +98,7 @@ def _differences(name: str, facts: NodeFacts, since: float, home: Home) -> list[
 
 
 def actor_rows(actors: list[dict[str, Any]]) -> list[Row]:
-    """Hosts that do not answer and run hosts that are full, as `cluster status` found them; one row where all is well."""
+    """Hosts that do not answer, and run hosts that are full, as `cluster status` found them."""
     silent = [one for one in actors if one.get("problem")]
     full = [one for one in actors if len(one.get("hosts", ())) >= one.get("room", float("inf"))]
     if not silent:
