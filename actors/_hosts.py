@@ -24,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 FILE_PATIENCE_SECONDS = 60.0
 """How long a ledger in a file is waited for: its keeper may be starting again."""
-EXCHANGE_SECONDS = 30.0
-"""How long the limiter may take; a host without it goes on with part of what it had."""
 APPLY_SECONDS = 120.0
 """How long the keeper may take for one message, before it is sent again: its operations carry their tokens."""
 
@@ -130,7 +128,7 @@ def host_limits(home: Home, host: str) -> LimitsLike:
         try:
             handle = await limiter.handle()
             with limiter.waiting():
-                grants: bytes = await asyncio.wait_for(handle.exchange.remote(report), EXCHANGE_SECONDS)
+                grants: bytes = await handle.exchange.remote(report)
         except Exception:
             limiter.forget()
             raise

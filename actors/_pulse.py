@@ -52,7 +52,10 @@ class Pulse:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Somebody waits for the host while the block runs; a block that ends well has been answered."""
+        """Somebody waits for the host while the block runs; a block that ends well has been answered.
+
+        One that ends otherwise leaves the question open whether the host is there, so that it is asked all the same.
+        """
         self._waiting += 1
         if self._later is None and self._asking is None:
             # Most answers come long before the first beat, and cost no task.
@@ -60,13 +63,13 @@ class Pulse:
         try:
             yield
             self._came_up = True
+            if self._waiting == 1:
+                self._rest()
         except RayError:
             self._came_up = False
             raise
         finally:
             self._waiting -= 1
-            if not self._waiting:
-                self._rest()
 
     def _begin(self) -> None:
         self._later = None
@@ -87,14 +90,21 @@ class Pulse:
                 handle = await self._host.handle()
                 await asyncio.wait_for(handle.__ray_ready__.remote(), beat)
                 heard, self._came_up = time.monotonic(), True
+                if not self._waiting:
+                    break
                 await asyncio.sleep(beat)
             except TimeoutError:
                 if self._came_up and time.monotonic() - heard >= self._silence - 2 * beat:
                     await self._end(handle)
+                if not self._came_up and not self._waiting:
+                    break
             except (RayError, ConnectionError, ValueError):
                 # It died, which Ray sees to.
                 self._came_up = False
+                if not self._waiting:
+                    break
                 await asyncio.sleep(beat)
+        self._asking = None
 
     async def _end(self, handle: Any) -> None:
         _log.warning("%s says nothing for %.0f s; it is started anew", self._host.name, self._silence)
