@@ -28,18 +28,23 @@ from _scale_plot import draw
 
 from bessemer.actors._hosts import keeper_ref
 from bessemer.actors._wire import ask, encode
+from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
+from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import Settings, load_settings
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import Request, home_of, prepare_refine
+from bessemer.interfaces._prepare import Request, home_of, prepare_refine, remember_plan, versions
 from bessemer.interfaces.simulator import running
+from bessemer.pipelines.score import Item, ScorePlan
 
 HERE = Path(__file__).parent
 MODEL = "openai/gpt-5.4"
 CALLS, CHAIN = 4, 3
 """Calls of one run, and how many of them wait for each other."""
 BARE_CALLS, BARE_WIDTH = 400, 64
+DENSE_CALLS, DENSE_WIDTH = 1000, 200
+"""One run of so many calls, so many at once: what a call costs where messages and transactions carry many."""
 
 
 def main() -> None:
@@ -55,11 +60,11 @@ def main() -> None:
         with running(latency=str(options.latency), scenario=root / "scenario.yaml") as simulator:
             os.environ.update(simulator.environment)
             bare = _bare(simulator.pid)
-            levels = asyncio.run(_levels(root, options, bare))
-    report = {"latency": options.latency, "cores": os.cpu_count(), "load": os.getloadavg()[0], "bare": bare}
-    print(json.dumps({**report, "levels": levels}, indent=2))
+            report = asyncio.run(_report(root, options, bare))
+    about = {"latency": options.latency, "cores": os.cpu_count(), "load": os.getloadavg()[0], "bare": bare}
+    print(json.dumps({**about, **report}, indent=2))
     if options.plot is not None:
-        options.plot.write_text(draw(levels))
+        options.plot.write_text(draw(report["levels"]))
 
 
 def scenario() -> dict[str, Any]:
@@ -67,6 +72,7 @@ def scenario() -> dict[str, Any]:
     edit = {"name": "edit_file", "arguments": {"path": "answer.txt", "old": "bad", "new": "good"}}
     told = {"changes_made": "as asked", "spec_compliance": [], "verification": "grep", "remaining_gaps": ""}
     rules = [
+        {"match": {"text": "Score the text"}, "answer": {"data": {"score": 7, "reason": "fine"}}},
         {"match": {"purpose": "build", "turn": 1}, "answer": {"tool_calls": [edit]}},
         {"match": {"purpose": "build"}, "answer": {"tool_calls": [{"name": "finish", "arguments": told}]}},
         {"match": {"persona": "round-evaluator"}, "answer": {"data": _evaluation()}},
@@ -109,7 +115,7 @@ def _bare(simulator: int) -> dict[str, float]:
     return {"sdk_ms_per_call": sdk, "server_ms_per_call": round((served() - before) * 1000 / BARE_CALLS, 3)}
 
 
-async def _levels(root: Path, options: argparse.Namespace, bare: dict[str, float]) -> list[dict[str, Any]]:
+async def _report(root: Path, options: argparse.Namespace, bare: dict[str, float]) -> dict[str, Any]:
     with _cluster(root) as settings:
         level = Level(settings, root)
         await level.run(1, options.sample)  # hosts, connections and imports are warm after this
@@ -118,7 +124,8 @@ async def _levels(root: Path, options: argparse.Namespace, bare: dict[str, float
             measured = await level.run(runs, options.sample)
             found.append({**measured, **floors(measured, options.latency, bare)})
             print(f"{runs} runs: {found[-1]['makespan']} s", file=sys.stderr, flush=True)
-        return found
+        await level.score(DENSE_WIDTH)
+        return {"levels": found, "dense": await level.score(DENSE_CALLS)}
 
 
 @contextmanager
@@ -126,11 +133,24 @@ def _cluster(root: Path) -> Iterator[Settings]:
     most = {"openai": {"max_in_flight": 4096}}
     flags = {"state_dir": str(root / "state"), "backends": most, "cluster": {"run_hosts": 16}}
     settings = load_settings(flags=flags, cwd=root)
-    ray_session.join(private=True)
+    _start_ray()
     try:
         yield settings
     finally:
         ray_session.leave()
+
+
+def _start_ray() -> None:
+    """Ray gives a node half a minute to come up, which a machine with other work to do may miss."""
+    for attempt in range(5):
+        try:
+            ray_session.join(private=True)
+        except ClusterError:
+            ray_session.leave()
+            if attempt == 4:
+                raise
+        else:
+            return
 
 
 def floors(measured: dict[str, Any], latency: float, bare: dict[str, float]) -> dict[str, float]:
@@ -161,7 +181,6 @@ class Level:
     async def run(self, runs: int, sample: float) -> dict[str, Any]:
         """Start `runs` runs together and wait for the last; returns what that took."""
         specs = [self._spec(number) for number in range(runs)]
-        # The loop has a ledger client of its own: refs of hosts belong to one event loop.
         before, counted = look(), await self._counted()
         began = time.monotonic()
         async with watched(sample) as peak:
@@ -188,6 +207,29 @@ class Level:
             "cpu_ms_per_call": {kind: round(value / calls * 1000, 1) for kind, value in sorted(cpu.items())},
         }
 
+    async def score(self, calls: int) -> dict[str, Any]:
+        """One run that makes `calls` calls, many at once."""
+        plan = ScorePlan(
+            items=tuple(Item(id=f"{number}", text=f"text {number}") for number in range(calls)),
+            instructions="Score the text.",
+            backend=MODEL,
+            in_flight=DENSE_WIDTH,
+        )
+        pins = {"plan": plan.model_dump(mode="json"), **versions(self._settings)}
+        spec = RunSpec(run=f"dense-{calls}", pipeline="score", pins=pins, caps={f"run:dense-{calls}": None})
+        before, counted, began = look(memory=False), await self._counted(), time.monotonic()
+        outcome = await self._one(spec)
+        took, after, counted_now = time.monotonic() - began, look(memory=False), await self._counted()
+        assert all(one["score"] == 7 for one in outcome["scored"])
+        cpu = {kind: value - before.cpu.get(kind, 0.0) for kind, value in after.cpu.items()}
+        return {
+            "calls": calls,
+            "calls_per_second": round(calls / took, 1),
+            "transactions_per_call": round((counted_now["transactions"] - counted["transactions"]) / calls, 2),
+            "operations_per_call": round((counted_now["operations"] - counted["operations"]) / calls, 2),
+            "cpu_ms_per_call": {kind: round(value / calls * 1000, 2) for kind, value in sorted(cpu.items())},
+        }
+
     async def _one(self, spec: Any) -> dict[str, Any]:
         await self._driver.start(spec)
         return await self._driver.watch(spec, lambda event: None)
@@ -210,9 +252,6 @@ class Level:
             cwd=self._root,
         )
         spec = prepare_refine(request, self._settings).spec
-        # What a command does before it starts a run.
-        from bessemer.interfaces._prepare import remember_plan
-
         remember_plan(self._home, spec)
         return spec
 
