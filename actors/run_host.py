@@ -259,10 +259,13 @@ class RunHost:
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
             held.outcome = outcome.model_dump(mode="json")
         except asyncio.CancelledError:
-            if not held.left:
-                raise
             await self._give_back(run, "interrupted")
-            held.people.tell("left_memory", text="waiting for batches")
+            if held.left:
+                held.people.tell("left_memory", text="waiting for batches")
+            else:
+                # A pipeline that makes no outcome of being stopped has none for its watcher, who must not wait on.
+                text = f"run {run.id} was stopped; go on with `bessemer run resume {run.id}`"
+                held.error = {"error": Cancelled.__name__, "message": text, "facts": {}}
         except BessemerError as error:
             await self._give_back(run, "failed" if isinstance(error, UsageError) else "interrupted")
             held.error = {"error": type(error).__name__, "message": error.message, "facts": error.facts}

@@ -24,7 +24,7 @@ from bessemer.interfaces._prepare import home_of, versions
 from bessemer.interfaces.cli.cluster import _carried, describe_actors
 from bessemer.pipelines.score import Item, ScorePlan
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 HOSTS, ROOM = 2, 2
 SCENARIO = "rules: []\ndefault: {data: {score: 7, reason: fine}, latency: %s}\n"
