@@ -15,7 +15,7 @@ import ray
 from bessemer.actors._run_hosts import RunHosts
 from bessemer.actors._wire import decode
 from bessemer.actors.run_host import RunSpec
-from bessemer.cluster.errors import Cancelled, HostFull
+from bessemer.cluster.errors import Cancelled, HostFull, RunDiverged
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import load_settings
 from bessemer.interfaces._cluster_doctor import actor_rows
@@ -134,7 +134,7 @@ async def test_a_run_that_could_not_be_opened_is_not_held(long: Site) -> None:
     await hosts.start(spec)
     other = spec.model_copy(update={"pins": {**spec.pins, "code": "another"}})
     await Driver(long.home).cancel("r0")
-    with pytest.raises(Exception, match="started"):
+    with pytest.raises(RunDiverged, match="opened with another code"):
         await hosts.start(other)
     held = (await hosts._look("r0"))[0]
     assert "r0" not in held.runs
