@@ -282,8 +282,10 @@ async def lease(run: Run, owner: Owner) -> Any:
     lost: list[BessemerError] = []
 
     async def keep() -> None:
+        pause, now = run.lease_seconds / 3, asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(run.lease_seconds / 3)
+            # All runs of a host renew at the same moment, so that many renewals travel as one message.
+            await asyncio.sleep(pause - now() % pause)
             try:
                 await run.ledger.renew(Renew(run=run.id, owner=str(owner), epoch=run.epoch))
             except LedgerUnavailable:
