@@ -232,7 +232,7 @@ class Reads:
             rows = connection.execute(query).all()
             # A ledger has a scope for each run it ever had: only those of the rows are read.
             names = sorted({name for row in rows for name in scopes_in(row.scopes)})
-            caps = {}
+            caps: dict[str, int | None] = {}
             for start in range(0, len(names), NAMES):
                 these = t.scope.c.name.in_(names[start : start + NAMES])
                 caps |= {
