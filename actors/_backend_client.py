@@ -170,16 +170,10 @@ class _Lane:
             for call in calls
         ]
         handle = await self._host.handle()
-        stream = handle.submit.options(num_returns="streaming").remote(envelopes_json.dump_json(batch))
-        async for reference in stream:
-            for ending in endings_json.validate_json(await reference):
-                ended = calls[ending.number].ended
-                if ended.done():
-                    continue
-                try:
-                    ended.set_result(ending.result())
-                except Exception as error:
-                    ended.set_exception(error)
+        with self._host.waiting():
+            stream = handle.submit.options(num_returns="streaming").remote(envelopes_json.dump_json(batch))
+            async for reference in stream:
+                _hand_out(calls, await reference)
         if any(not call.ended.done() for call in calls):
             raise ConnectionError(f"{self.name} ended its answer early")
 
@@ -211,14 +205,29 @@ class _Lane:
 
 def backend_ref(home: Home, name: str) -> HostRef:
     """The host of a name such as `backend/anthropic` or `batch/anthropic/default`, made where there is none."""
+    from bessemer.actors._hosts import silence
     from bessemer.actors.backend_host import BackendHost
     from bessemer.actors.batch_host import BatchHost
 
     if name.startswith("batch/"):
         payload = home.model_dump_json().encode()
-        return HostRef(name, find_or_make(BatchHost, name, home.ledger_namespace, payload, name, where=on_head))
-    payload = home.model_dump_json().encode()
-    return HostRef(name, find_or_make(BackendHost, name, home.host_namespace, payload, name, where=for_backends))
+        find = find_or_make(BatchHost, name, home.ledger_namespace, payload, name, where=on_head)
+    else:
+        payload = home.model_dump_json().encode()
+        find = find_or_make(BackendHost, name, home.host_namespace, payload, name, where=for_backends)
+    return HostRef(name, find, silence=silence(home))
+
+
+def _hand_out(calls: list[_Call], endings: bytes) -> None:
+    """Give a message's endings to whoever waits for them."""
+    for ending in endings_json.validate_json(endings):
+        ended = calls[ending.number].ended
+        if ended.done():
+            continue
+        try:
+            ended.set_result(ending.result())
+        except Exception as error:
+            ended.set_exception(error)
 
 
 def _lost(envelope: CallEnvelope, host: str) -> CallEnvelope:

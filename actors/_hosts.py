@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from bessemer.actors._placement import Node, at, node_name, on_head, own_node
 from bessemer.actors._wire import HostRef, find_or_make
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import LedgerClient, Watcher
+from bessemer.cluster.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from bessemer.actors._backend_client import BackendClient
@@ -21,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 FILE_PATIENCE_SECONDS = 60.0
 """How long a ledger in a file is waited for: its keeper may be starting again."""
+APPLY_SECONDS = 120.0
+"""How long the keeper may take for one message, before it is sent again: its operations carry their tokens."""
 
 
 def _payload(home: Home) -> bytes:
@@ -31,7 +36,18 @@ def keeper_ref(home: Home) -> HostRef:
     from bessemer.actors.ledger_keeper import LedgerKeeper
 
     find = find_or_make(LedgerKeeper, "ledger", home.ledger_namespace, _payload(home), where=on_head)
-    return HostRef("ledger", find, patience=ledger_patience(home))
+    patience = ledger_patience(home)
+    # A keeper that hangs must be back before the patience of those who wait for it is over.
+    return HostRef("ledger", find, patience=patience, silence=min(silence(home), patience / 2))
+
+
+def silence(home: Home) -> float:
+    """Seconds that a host which is waited for may say nothing."""
+    return ClusterSettings.model_validate(home.settings.get("cluster", {})).silent_seconds
+
+
+def _ref(home: Home, name: str, find: Callable[[], Any]) -> HostRef:
+    return HostRef(name, find, silence=silence(home))
 
 
 def ledger_patience(home: Home) -> float:
@@ -44,21 +60,22 @@ def ledger_patience(home: Home) -> float:
 def lake_ref(home: Home) -> HostRef:
     from bessemer.actors.lake_writer import LakeWriter
 
-    return HostRef("lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home), where=on_head))
+    return _ref(home, "lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home), where=on_head))
 
 
-def run_ref(home: Home) -> HostRef:
+def run_ref(home: Home, name: str = "") -> HostRef:
+    """A run host of this machine, by default its first."""
     from bessemer.actors.run_host import RunHost
 
-    name = f"run/{node_name()}"
-    return HostRef(name, find_or_make(RunHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+    name = name or f"run/{node_name()}"
+    return _ref(home, name, find_or_make(RunHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def builder_ref(home: Home) -> HostRef:
     from bessemer.actors.builder_host import BuilderHost
 
     name = f"builder/{node_name()}"
-    return HostRef(name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+    return _ref(home, name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def builder_on(home: Home, node: Node) -> HostRef:
@@ -66,28 +83,28 @@ def builder_on(home: Home, node: Node) -> HostRef:
     from bessemer.actors.builder_host import BuilderHost
 
     name = f"builder/{node.name}"
-    return HostRef(name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(node.id)))
+    return _ref(home, name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(node.id)))
 
 
 def prober_ref(home: Home) -> HostRef:
     from bessemer.actors.prober_host import ProberHost
 
     name = f"prober/{node_name()}"
-    return HostRef(name, find_or_make(ProberHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+    return _ref(home, name, find_or_make(ProberHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def reviewer_ref(home: Home) -> HostRef:
     from bessemer.actors.reviewer_host import ReviewerHost
 
     name = f"reviewer/{node_name()}"
-    return HostRef(name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+    return _ref(home, name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home), where=at(own_node())))
 
 
 def limiter_ref(home: Home) -> HostRef:
     """The one limiter of the cluster, for every home that runs the same code."""
     from bessemer.actors.limiter import Limiter
 
-    return HostRef("limiter", find_or_make(Limiter, "limiter", f"bessemer-limits-{home.code[:12]}", where=on_head))
+    return _ref(home, "limiter", find_or_make(Limiter, "limiter", f"bessemer-limits-{home.code[:12]}", where=on_head))
 
 
 def host_limits(home: Home, host: str) -> LimitsLike:
@@ -110,7 +127,8 @@ def host_limits(home: Home, host: str) -> LimitsLike:
     async def exchange(report: bytes) -> bytes:
         try:
             handle = await limiter.handle()
-            grants: bytes = await handle.exchange.remote(report)
+            with limiter.waiting():
+                grants: bytes = await handle.exchange.remote(report)
         except Exception:
             limiter.forget()
             raise
@@ -134,7 +152,8 @@ def ledger_client(home: Home, watcher: Watcher | None = None) -> LedgerClient:
     async def send(payload: bytes) -> bytes:
         try:
             handle = await keeper.handle()
-            answer: bytes = await handle.apply.remote(payload)
+            with keeper.waiting():
+                answer: bytes = await asyncio.wait_for(handle.apply.remote(payload), APPLY_SECONDS)
         except Exception as error:
             keeper.forget()
             raise LedgerUnavailable(f"the ledger keeper does not answer: {type(error).__name__}") from None

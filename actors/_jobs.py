@@ -12,6 +12,10 @@ from bessemer.cluster.run import Ticket
 
 T = TypeVar("T")
 
+QUEUE_SECONDS = 86_400.0
+"""How long work may stand in a host's queue. What stands before it has deadlines, the host is watched over, and the
+step that waits has a deadline too; with many runs an earlier end would only fail what was about to begin."""
+
 
 class _Key(NamedTuple):
     run: str

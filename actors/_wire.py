@@ -25,6 +25,7 @@ from ray.exceptions import (
     TaskCancelledError,
 )
 
+from bessemer.actors._pulse import SILENT_SECONDS, Pulse
 from bessemer.cluster.errors import (
     BessemerError,
     Cancelled,
@@ -35,6 +36,12 @@ from bessemer.cluster.errors import (
 )
 
 Handler = Callable[[Any, bytes], Awaitable[Any]]
+
+MESSAGES = 100_000
+"""Messages that a host has in hand at most. Ray's own limit is 1,000, and what comes after those waits unseen: a
+thousand reviews would keep a cancellation out, and the question whether the host is there."""
+FIND_SECONDS = 60.0
+"""How long Ray may take to say where a host is."""
 
 
 def encode(value: Any) -> bytes:
@@ -64,19 +71,33 @@ def reply(method: Handler) -> Callable[[Any, bytes], Awaitable[bytes]]:
 
 
 class HostRef:
-    """A host by name: survives its restarts, and makes it again where it is gone."""
+    """A host by name: survives its restarts, and makes it again where it is gone. Belongs to one event loop."""
 
-    def __init__(self, name: str, find: Callable[[], Any], *, patience: float = 0.0) -> None:
-        """A host with `patience` is asked again for so many seconds where it answers that the ledger is away."""
+    def __init__(
+        self, name: str, find: Callable[[], Any], *, patience: float = 0.0, silence: float = SILENT_SECONDS
+    ) -> None:
+        """A host with `patience` is asked again for so many seconds where it answers that the ledger is away.
+
+        One that is waited for and answers nothing for `silence` seconds is ended, and Ray starts it anew.
+        """
         self.name = name
         self.patience = patience
         self._find = find
         self._handle: Any = None
+        self._pulse = Pulse(self, silence)
 
     async def handle(self) -> Any:
+        """Its handle. Raises ConnectionError where Ray does not say within a minute where the host is."""
         if self._handle is None:
-            self._handle = await asyncio.to_thread(self._find)
+            try:
+                self._handle = await asyncio.wait_for(asyncio.to_thread(self._find), FIND_SECONDS)
+            except TimeoutError:
+                raise ConnectionError(f"Ray did not find {self.name} within {FIND_SECONDS:.0f} s") from None
         return self._handle
+
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """Watch over the host while the block waits for its answer."""
+        return self._pulse.waiting()
 
     def make(self) -> None:
         """Find or make the host now, so that it starts while its user does."""
@@ -102,7 +123,8 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
         left = deadline - time.monotonic()
         try:
             handle = await host.handle()
-            raw = await asyncio.wait_for(getattr(handle, method).remote(payload), max(left, 0.1))
+            with host.waiting():
+                raw = await asyncio.wait_for(getattr(handle, method).remote(payload), max(left, 0.1))
         except (RayActorError, ActorUnschedulableError, ConnectionError, ValueError) as error:
             host.forget()
             if time.monotonic() + pause > deadline:

@@ -14,7 +14,7 @@ from bessemer.actors._call_stream import CallStream
 from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import decode, reply
+from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
 from bessemer.cluster.home import Home, door_of
@@ -22,7 +22,7 @@ from bessemer.cluster.sandbox import prefer_door
 from bessemer.cluster.settings import BudgetSettings
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class BackendHost:
     """A BackendService as an actor. Messages are batches of calls; endings stream back as they come."""
 

@@ -11,9 +11,10 @@ from dotenv import load_dotenv
 
 from bessemer.actors._backend_service import book_of
 from bessemer.actors._call_stream import CallStream
-from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client, run_ref
+from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import ask, decode, encode, reply
+from bessemer.actors._run_hosts import RunHosts
+from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.batch import BatchService, Parking, open_desk
 from bessemer.actors.batch.base import left_memory
 from bessemer.cluster.backend_settings import BackendSettings, BatchSettings
@@ -24,7 +25,7 @@ KEEPER_SECONDS = 120.0
 START_SECONDS = 300.0
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class BatchHost:
     """A BatchService as an actor, with the messages of a BackendHost."""
 
@@ -36,6 +37,7 @@ class BatchHost:
         backends = BackendSettings.model_validate(self._home.settings.get("backends", {}))
         self._ledger = ledger_client(self._home)
         self._keeper = keeper_ref(self._home)
+        self._runs = RunHosts(self._home)
         self._service = BatchService(
             self._provider,
             open_desk(self._provider, backends),
@@ -90,4 +92,4 @@ class BatchHost:
         if not left.found:
             return
         spec = RunSpec(run=run, pipeline=row["pipeline"], pins=row["pins"], caps=row["caps"])
-        await ask(run_ref(self._home), "start", spec.model_dump_json().encode(), within=START_SECONDS)
+        await self._runs.start(spec, within=START_SECONDS)

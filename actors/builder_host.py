@@ -11,7 +11,7 @@ from bessemer.actors._hosts import backend_client, ledger_client, prober_ref
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import decode, reply
+from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.backends import capabilities
 from bessemer.actors.builders import builder_for
 from bessemer.actors.builders.base import BuildResult
@@ -24,7 +24,7 @@ SLOTS = 16
 """Candidates in hand at once on one node: they mostly wait for models, and the probes have a limit of their own."""
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class BuilderHost:
     """Hosts the builders of one node."""
 

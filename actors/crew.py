@@ -13,6 +13,7 @@ from bessemer.actors._apart import Builders, BuildJob
 from bessemer.actors._backend_service import book_of
 from bessemer.actors._calls import request_bytes
 from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, prober_ref, reviewer_ref
+from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
@@ -99,12 +100,11 @@ class RunCrew:
         if self._run.urgency == "overnight":
             request = request.model_copy(update={"timeout": OVERNIGHT_SECONDS})
         job = BuildJob(ticket=step.ticket, request=request)
-        within = request.timeout + 600.0
-        return await self._crew.builders.build(job, within)
+        return await self._crew.builders.build(job, request.timeout + QUEUE_SECONDS)
 
     async def review(self, step: Step, job: ReviewJob) -> Reviewed:
         """One piece of a reviewer's work; its lake rows go with the step's result."""
-        within = OVERNIGHT_SECONDS if self._run.urgency == "overnight" else REVIEW_SECONDS
+        within = QUEUE_SECONDS + (OVERNIGHT_SECONDS if self._run.urgency == "overnight" else REVIEW_SECONDS)
         answer = await self._job(self._crew.reviewers, "review", step.ticket, job, within)
         reviewed = Reviewed.model_validate(answer)
         spent = await self._spent(step.ticket.path)

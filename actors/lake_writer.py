@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 
 from bessemer.actors._hosts import keeper_ref
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import HostRef, ask, encode, reply
+from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, reply
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import BATCH, Publisher
 
@@ -37,7 +37,7 @@ class KeeperOutbox:
         await ask(self._keeper, "delete_outbox", encode({"upto": upto}), within=60)
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class LakeWriter:
     """Takes rows from the outbox to the Delta tables, each exactly once."""
 

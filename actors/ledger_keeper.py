@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import ray
 
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import decode, reply
+from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import GroupCommit, KeeperLock, Ledger, Record
@@ -35,7 +35,7 @@ class _Away(NamedTuple):
     why: str
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class LedgerKeeper:
     """Hosts the ledger of one home. Messages are batches of operations; answers come after the commit."""
 
@@ -131,29 +131,18 @@ class LedgerKeeper:
     async def spending(self, payload: bytes) -> dict[str, int]:
         """Calls, tokens and micro-dollars of a run's steps whose path begins with a prefix."""
         message = decode(payload)
-        attempts = await self._read(Ledger.attempts, message["run"])
-        mine = [one for one in attempts if one.path.startswith(message["prefix"])]
-        return {
-            "calls": len(mine),
-            "input_tokens": sum(int((one.usage or {}).get("input", 0)) for one in mine),
-            "output_tokens": sum(int((one.usage or {}).get("output", 0)) for one in mine),
-            "cost": sum(one.charge for one in mine),
-            "in_doubt": sum(one.charge for one in mine if one.state == "in_doubt"),
-        }
+        spent = await self._read(Ledger.spent, message["run"], message["prefix"])
+        return spent.model_dump()
 
     @reply
     async def left(self, payload: bytes) -> int | None:
         """Micro-dollars left under the tightest cap of a run; None where it has none."""
-        row = await self._read(Ledger.run, decode(payload)["run"])
-        scopes = await self._read(Ledger.scopes)
-        return min(
-            (one.cap - one.used for one in scopes if one.scope in row.caps and one.cap is not None), default=None
-        )
+        return await self._read(Ledger.left, decode(payload)["run"])
 
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         kept = await self._open()
-        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **whereabouts()}
+        state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **kept.commit.counts, **whereabouts()}
         return state | ({"problem": self._away.why} if self._away else {})
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import ray
 from pydantic import BaseModel, ConfigDict
 
+from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import HostRef, ask, reply
+from bessemer.actors._wire import MESSAGES, HostRef, ask, reply
 from bessemer.actors.probes import run_probe
 from bessemer.actors.probes.base import ProbeRequest, ProbeResult
 from bessemer.cluster.home import Home, door_of
@@ -28,7 +29,7 @@ class MeasureRequest(BaseModel):
     probes: tuple[ProbeRequest, ...]
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class ProberHost:
     """Hosts the probes of one node."""
 
@@ -85,6 +86,6 @@ class HostProber:
             for probe in probes
         )
         message = MeasureRequest(probes=requests).model_dump_json().encode()
-        within = (self._timeout + SLACK_SECONDS) * max(1, len(requests))
+        within = (self._timeout + SLACK_SECONDS) * max(1, len(requests)) + QUEUE_SECONDS
         results = await ask(self._host, "measure", message, within=within)
         return tuple(ProbeResult.model_validate(result) for result in results)

@@ -13,7 +13,7 @@ from bessemer.actors._hosts import backend_client, ledger_client
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import decode, reply
+from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.backends import capabilities
 from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.judging.types import CriteriaSet, GuardVerdict
@@ -69,7 +69,7 @@ class Reviewed(_Frozen):
     rows: tuple[LakeRecord, ...] = ()
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class ReviewerHost:
     """Hosts the reviewers of one node."""
 

@@ -5,30 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import ray
 from pydantic import BaseModel, ConfigDict
 
-from bessemer.actors._hosts import keeper_ref, ledger_client, run_ref, trace_as
+from bessemer.actors._hosts import keeper_ref, ledger_client, trace_as
+from bessemer.actors._journal import OVERNIGHT_SECONDS
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._placement import node_name, whereabouts
-from bessemer.actors._wire import ask, decode, encode, reply
+from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
 from bessemer.cluster.backend_settings import BatchSettings
-from bessemer.cluster.errors import BessemerError, Cancelled, HostFull, InfrastructureError, UsageError
+from bessemer.cluster.errors import (
+    BessemerError,
+    Cancelled,
+    HostFull,
+    InfrastructureError,
+    LedgerRefusal,
+    UsageError,
+)
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner, this_process
 from bessemer.cluster.ledger.operations import Recall, RunStatus
 from bessemer.cluster.run import Run, lease, open_run
+from bessemer.cluster.settings import ClusterSettings
 
-MAX_RUNS = 64
+_log = logging.getLogger(__name__)
+
 KEPT_ENDED = 64
 """Ended runs that stay in memory for their watchers; an older one is replayed from the ledger if somebody asks."""
+OVERNIGHT_STEP = OVERNIGHT_SECONDS + 86_400.0
 STEP_SECONDS = 3600.0
 """How long a run that is ending waits for branches that still work."""
 
@@ -71,10 +83,15 @@ class _Held:
         self.left = False
         """Whether it left memory, to be started again by the collector of its batches."""
 
+    @property
+    def under_way(self) -> bool:
+        """A run that is being opened counts, so that starts side by side do not overfill a host."""
+        return self.task is None or not self.task.done()
 
-@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class RunHost:
-    """Hosts up to 64 runs of one home; after a restart it reopens those whose lease it held."""
+    """Hosts some runs of one home; after a restart it reopens those whose lease it held."""
 
     def __init__(self, home: bytes) -> None:
         self._home = Home.model_validate_json(home)
@@ -83,12 +100,14 @@ class RunHost:
         self._owner = this_process(f"run/{context.get_actor_id()}")
         self._ledger = ledger_client(self._home, self)
         self._crew = Crew(self._home)
+        self._settings = ClusterSettings.model_validate(self._home.settings.get("cluster", {}))
+        self._room = self._settings.runs_per_host
         self._held: dict[str, _Held] = {}
         self._recovered: asyncio.Task[None] | None = None
         self._restarted = bool(context.was_current_actor_reconstructed)
         if self._restarted:
             # Nobody may be watching a detached run, so the restarted host wakes itself.
-            run_ref(self._home)._find().describe.remote(b"{}")
+            ray.get_actor(context.get_actor_name(), namespace=self._home.host_namespace).describe.remote(b"{}")
 
     def away(self, why: str) -> None:
         """Tell whoever watches that work waits for the ledger."""
@@ -109,12 +128,18 @@ class RunHost:
         await self._recover()
         spec = RunSpec.model_validate_json(payload)
         held = self._held.get(spec.run)
-        if held is not None and held.task is not None and not held.task.done():
+        if held is not None and held.under_way:
             return spec.run
-        if sum(1 for one in self._held.values() if one.task and not one.task.done()) >= MAX_RUNS:
-            raise HostFull(f"{MAX_RUNS} runs are under way on {node_name()}; wait for one to end")
+        if len(self._under_way()) >= self._room:
+            raise HostFull(f"{self._room} runs are under way in one host on {node_name()}; wait for one to end")
         await self._hold(spec)
         return spec.run
+
+    @reply
+    async def room(self, payload: bytes) -> dict[str, Any]:
+        """Which runs are under way here, and whether one that is asked for is remembered."""
+        await self._recover()
+        return {"under_way": self._under_way(), "knows": decode(payload)["run"] in self._held}
 
     @reply
     async def watch(self, payload: bytes) -> dict[str, Any]:
@@ -163,11 +188,14 @@ class RunHost:
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         await self._recover()
-        under_way = [run for run, held in self._held.items() if held.task and not held.task.done()]
-        return {"hosts": under_way, **whereabouts()}
+        return {"hosts": self._under_way(), "room": self._room, **whereabouts()}
+
+    def _under_way(self) -> list[str]:
+        return [run for run, held in self._held.items() if held.under_way]
 
     async def _recover(self) -> None:
-        if self._recovered is None:
+        done = self._recovered is not None and self._recovered.done()
+        if self._recovered is None or (done and self._recovered.exception() is not None):
             self._recovered = asyncio.create_task(self._reopen_held() if self._restarted else asyncio.sleep(0))
         await asyncio.shield(self._recovered)
 
@@ -175,13 +203,23 @@ class RunHost:
         for row in await ask(keeper_ref(self._home), "open_runs", encode({}), within=60):
             owner = read_owner(row["owner"])
             if owner is not None and owner.role == self._owner.role and owner.is_dead:
-                await self._hold(RunSpec(**{key: row[key] for key in ("run", "pipeline", "pins", "caps")}))
+                try:
+                    await self._hold(RunSpec(**{key: row[key] for key in ("run", "pipeline", "pins", "caps")}))
+                except LedgerRefusal as error:
+                    # Somebody was quicker, or its code is another now: the others go on all the same.
+                    _log.warning("run %s was not reopened: %s", row["run"], error.message)
 
     async def _hold(self, spec: RunSpec) -> None:
         self._forget_ended()
         held = _Held(spec, People(self._home.run_directory(spec.run)))
         self._held[spec.run] = held
-        run, status = await self._open(spec)
+        try:
+            run, status = await self._open(spec)
+        except BaseException:
+            # What was never opened must not look like a run to a watcher, who would wait for its end.
+            if self._held.get(spec.run) is held:
+                del self._held[spec.run]
+            raise
         held.run = run
         held.people.tell("opened", epoch=run.epoch, before=status)
         held.task = asyncio.create_task(self._drive(held, run))
@@ -192,7 +230,7 @@ class RunHost:
             del self._held[run]
 
     async def _open(self, spec: RunSpec) -> tuple[Run, RunStatus]:
-        return await open_run(
+        run, status = await open_run(
             self._ledger,
             spec.run,
             pipeline=spec.pipeline,
@@ -203,6 +241,8 @@ class RunHost:
             urgency=spec.pins["plan"].get("urgency", "now"),
             priority=spec.pins["plan"].get("priority", 1.0),
         )
+        run.step_seconds = self._settings.step_seconds + (OVERNIGHT_STEP if run.urgency == "overnight" else 0.0)
+        return run, status
 
     async def _drive(self, held: _Held, run: Run) -> None:
         try:
@@ -219,10 +259,13 @@ class RunHost:
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
             held.outcome = outcome.model_dump(mode="json")
         except asyncio.CancelledError:
-            if not held.left:
-                raise
             await self._give_back(run, "interrupted")
-            held.people.tell("left_memory", text="waiting for batches")
+            if held.left:
+                held.people.tell("left_memory", text="waiting for batches")
+            else:
+                # A pipeline that makes no outcome of being stopped has none for its watcher, who must not wait on.
+                text = f"run {run.id} was stopped; go on with `bessemer run resume {run.id}`"
+                held.error = {"error": Cancelled.__name__, "message": text, "facts": {}}
         except BessemerError as error:
             await self._give_back(run, "failed" if isinstance(error, UsageError) else "interrupted")
             held.error = {"error": type(error).__name__, "message": error.message, "facts": error.facts}

@@ -25,6 +25,7 @@
     │   ├── LedgerCorrupted            5
     │   ├── LedgerTooNew               5
     │   ├── LakeError                  5
+    │   ├── StepOverdue                5   a step did not end in its time
     │   ├── SandboxUnavailable         5
     │   ├── StateUnwritable            5   full disk, read-only state directory
     │   ├── WorkspaceError             5   git failed, or a run's repository is damaged
@@ -149,6 +150,10 @@ class LedgerTooNew(InfrastructureError):
 
 
 class LakeError(InfrastructureError):
+    pass
+
+
+class StepOverdue(InfrastructureError):
     pass
 
 

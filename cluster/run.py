@@ -22,7 +22,15 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.cluster import telemetry
-from bessemer.cluster.errors import BessemerError, Cancelled, Fenced, JournalDiverged, LedgerUnavailable, RunIsOpen
+from bessemer.cluster.errors import (
+    BessemerError,
+    Cancelled,
+    Fenced,
+    JournalDiverged,
+    LedgerUnavailable,
+    RunIsOpen,
+    StepOverdue,
+)
 from bessemer.cluster.identity import Owner, read_owner
 from bessemer.cluster.ledger import (
     BeginStep,
@@ -111,6 +119,8 @@ class Run:
         self.scopes = scopes
         self.urgency = urgency
         self.priority = priority
+        self.step_seconds: float | None = None
+        """How long one step may take; None for ever. A last resort: every wait inside has a deadline of its own."""
         self.lease_seconds = 15.0
         """For how long the ledger holds the run for its owner after each renewal."""
         self.under_way: set[str] = set()
@@ -129,8 +139,9 @@ class Run:
 
         Its steps, observations and files stand under `name`, its clock starts now; ledger, caps and epoch are shared.
         """
-        part = Run(self.id, self.epoch, self.directory / name, self.ledger, self.scopes, self.urgency)
+        part = Run(self.id, self.epoch, self.directory / name, self.ledger, self.scopes, self.urgency, self.priority)
         part.prefix, part._opened, part.under_way = f"{self.prefix}{name}/", self._opened, self.under_way
+        part.step_seconds = self.step_seconds
         part.directory.mkdir(parents=True, exist_ok=True)
         return part
 
@@ -139,7 +150,7 @@ class Run:
 
         Returns a validated `result`, live or replayed. Raises JournalDiverged if the path was opened before in this
         execution: a branch that runs beside another needs a path of its own. Raises Cancelled once `stop` was called,
-        unless the step is done.
+        unless the step is done, and StepOverdue after `step_seconds`.
         """
         path = self.prefix + path
         if path in self._opened:
@@ -155,7 +166,7 @@ class Run:
         try:
             with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
                 step = Step(self._ticket(path), self.ledger)
-                made = await work(step)
+                made = await self._in_time(path, work(step))
             value = made.model_dump(mode="json")
             finished = await self.ledger.finish_step(
                 FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
@@ -165,6 +176,19 @@ class Run:
             if not self.under_way:
                 self._idle.set()
         return result.model_validate(finished.result)
+
+    async def _in_time(self, path: str, work: Awaitable[M]) -> M:
+        limit = asyncio.timeout(self.step_seconds)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StepOverdue(
+                f"step {path!r} of run {self.id} did not end within {self.step_seconds:.0f} s "
+                f"(cluster.step_seconds); go on with `bessemer run resume {self.id}`"
+            ) from None
 
     def stop(self) -> None:
         """Begin no further step. Those under way go on to their end."""
@@ -258,8 +282,10 @@ async def lease(run: Run, owner: Owner) -> Any:
     lost: list[BessemerError] = []
 
     async def keep() -> None:
+        pause, now = run.lease_seconds / 3, asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(run.lease_seconds / 3)
+            # All runs of a host renew at the same moment, so that many renewals travel as one message.
+            await asyncio.sleep(pause - now() % pause)
             try:
                 await run.ledger.renew(Renew(run=run.id, owner=str(owner), epoch=run.epoch))
             except LedgerUnavailable:

@@ -126,6 +126,15 @@ class ClusterSettings(_Section):
     """Ray cluster to join; empty takes the warm local cluster, else starts a private one."""
     num_cpus: int | None = Field(default=None, ge=1)
     """Cores a cluster started here may use; none takes all."""
+    run_hosts: int = Field(default=4, ge=1, le=64)
+    """Most processes of one machine that carry runs; another joins when all are full."""
+    runs_per_host: int = Field(default=64, ge=1, le=1000)
+    """Runs that one of them carries at once; a run more is refused, or waits in its queue."""
+    silent_seconds: Annotated[Duration, Field(ge=1, le=3600)] = 180.0
+    """How long a host that is waited for may leave every question unanswered before it is ended and started anew."""
+    step_seconds: Annotated[Duration, Field(ge=1)] = 6 * 3600.0
+    """How long one step of a run may take, its waiting for hosts included, before its run breaks off to be resumed;
+    overnight, a step may take eight days beside it."""
 
 
 class EvalSettings(_Section):
@@ -159,7 +168,7 @@ class SandboxSettings(_Section):
 
 
 class QueueSettings(_Section):
-    parallel: int = Field(default=4, ge=1, le=64)
+    parallel: int = Field(default=4, ge=1, le=1024)
     """Tasks of a queue that run at once."""
     tries: int = Field(default=3, ge=1, le=20)
     """How often a task is started whose run breaks off for reasons of the machine or the network."""

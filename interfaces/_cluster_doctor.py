@@ -98,12 +98,18 @@ def _differences(name: str, facts: NodeFacts, since: float, home: Home) -> list[
 
 
 def actor_rows(actors: list[dict[str, Any]]) -> list[Row]:
-    """Hosts that do not answer, from what `cluster status` found; one row where all do."""
+    """Hosts that do not answer, and run hosts that are full, as `cluster status` found them."""
     silent = [one for one in actors if one.get("problem")]
+    full = [one for one in actors if len(one.get("hosts", ())) >= one.get("room", float("inf"))]
     if not silent:
-        return [Row(name="hosts", state="ok", found=f"{len(actors)} answer")]
+        return [Row(name="hosts", state="ok", found=f"{len(actors)} answer"), *map(_full_row, full)]
     remedy = "restart the cluster with `bessemer cluster down` and `up`; runs can be resumed"
     return [Row(name=f"host {one['actor']}", state="note", found=one["problem"], remedy=remedy) for one in silent]
+
+
+def _full_row(actor: dict[str, Any]) -> Row:
+    remedy = "another host joins with the next run, up to cluster.run_hosts on a machine; then runs wait in queues"
+    return Row(name=f"host {actor['actor']}", state="note", found=f"full with {actor['room']} runs", remedy=remedy)
 
 
 def own_rows() -> list[Row]:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bessemer.actors._hosts import lake_ref, run_ref
+from bessemer.actors._hosts import lake_ref
+from bessemer.actors._run_hosts import START_SECONDS, RunHosts
 from bessemer.actors._wire import ask, encode
 from bessemer.actors.run_host import RunSpec, Watched
 from bessemer.cluster.errors import BessemerError, ClusterError, error_named
@@ -17,9 +18,9 @@ Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 OnQuestion = Callable[[Event], Awaitable[str]]
 
-HOST_SECONDS = 120.0
-"""How long a host may take to come up, or to come back after a crash."""
 POLL_SECONDS = 10.0
+STOP_SECONDS = 90.0
+"""How long a host may take to stop a run: what it accepted is being saved."""
 LOST_SECONDS = 90.0
 """How long a restarted run host may take to reopen a run before the driver hands it over again."""
 
@@ -29,12 +30,12 @@ class Driver:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._host = run_ref(home)
+        self._runs = RunHosts(home)
         self._lake = lake_ref(home)
 
     async def start(self, spec: RunSpec) -> None:
-        """Hand a run to its host. Raises RunIsOpen, RunDiverged, LedgerCorrupted … as the ledger says."""
-        await ask(self._host, "start", spec.model_dump_json().encode(), within=HOST_SECONDS)
+        """Hand a run to a host. Raises HostFull, and RunIsOpen, RunDiverged, LedgerCorrupted … as the ledger says."""
+        await self._runs.start(spec)
 
     async def watch(self, spec: RunSpec, on_event: OnEvent, on_question: OnQuestion | None = None) -> dict[str, Any]:
         """Follow a run to its end; returns the outcome. Raises the error the run failed with.
@@ -61,8 +62,7 @@ class Driver:
             for task in [task for task in asking if task.done()]:
                 asking.discard(task)
                 task.result()
-            message = encode({"run": spec.run, "after": after, "wait": POLL_SECONDS})
-            seen = Watched.model_validate(await ask(self._host, "watch", message, within=HOST_SECONDS))
+            seen = await self._seen(spec.run, after, POLL_SECONDS)
             if not seen.known:
                 lost_since = lost_since or time.monotonic()
                 after = 0
@@ -79,16 +79,17 @@ class Driver:
 
     async def cancel(self, run: str) -> bool:
         """Stop a run cleanly; False where its host does not hold it."""
-        return bool(await ask(self._host, "cancel", encode({"run": run}), within=90))
+        host = await self._runs.holder(run) or await self._runs.any_host()
+        return bool(await ask(host, "cancel", encode({"run": run}), within=STOP_SECONDS))
 
     async def holds(self, run: str) -> bool:
         """Whether the run host has the run in hand, or remembers how it ended."""
-        message = encode({"run": run, "after": 0, "wait": 0.0})
-        return Watched.model_validate(await ask(self._host, "watch", message, within=HOST_SECONDS)).known
+        return (await self._seen(run, 0, 0.0)).known
 
     async def stop(self, run: str) -> bool:
         """Let a run end at its next step boundary; False where its host does not hold it."""
-        return bool(await ask(self._host, "stop", encode({"run": run}), within=90))
+        host = await self._runs.holder(run)
+        return host is not None and bool(await ask(host, "stop", encode({"run": run}), within=STOP_SECONDS))
 
     async def flush(self, within: float = 60.0) -> str:
         """Wait until the lake holds every row so far; returns a problem to tell of, or nothing."""
@@ -101,7 +102,18 @@ class Driver:
     async def _answer(self, run: str, event: Event, on_question: OnQuestion) -> None:
         answer = await on_question(event)
         message = encode({"run": run, "question": event["question"], "answer": answer})
-        await ask(self._host, "answer", message, within=HOST_SECONDS)
+        if (host := await self._runs.holder(run)) is not None:
+            await ask(host, "answer", message, within=START_SECONDS)
+
+    async def _seen(self, run: str, after: int, wait: float) -> Watched:
+        host = await self._runs.holder(run)
+        if host is None:
+            return Watched(known=False)
+        message = encode({"run": run, "after": after, "wait": wait})
+        seen = Watched.model_validate(await ask(host, "watch", message, within=START_SECONDS))
+        if not seen.known:
+            self._runs.forget(run)
+        return seen
 
     async def _take_up_again(self, spec: RunSpec, lost_since: float) -> None:
         if time.monotonic() - lost_since > LOST_SECONDS:

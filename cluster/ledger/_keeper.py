@@ -67,6 +67,8 @@ class GroupCommit:
         self._drain: asyncio.Task[None] | None = None
         self._callers = 0
         self._closed = False
+        self.counts = {"transactions": 0, "operations": 0, "reads": 0}
+        """What was done since the start: groups committed, operations in them, and reads between them."""
 
     async def submit(self, ops: Sequence[Operation]) -> list[Answer]:
         """Answers to `ops`, in order, once they are durable.
@@ -90,6 +92,7 @@ class GroupCommit:
         """Run a blocking method of the ledger on the keeper's thread, between two groups."""
         if self._closed:
             raise LedgerUnavailable("the ledger's keeper was closed; open it again")
+        self.counts["reads"] += 1
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
     async def close(self) -> None:
@@ -141,6 +144,8 @@ class GroupCommit:
         # Callers seen lately, so that the window is only waited for where company is likely.
         self._callers = max(count, self._callers * 3 // 4)
         self._queued -= size
+        self.counts["transactions"] += 1
+        self.counts["operations"] += size
         if self._room is not None:
             self._room.set()
         return group

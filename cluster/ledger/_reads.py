@@ -103,12 +103,28 @@ class AttemptRow(_Row):
     detail: dict[str, Json]
 
 
+class SpentRow(_Row):
+    """What calls cost. Micro-dollars."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    in_doubt: int = 0
+
+
 class AuditRow(_Row):
     at: datetime
     action: str
     subject: str
     by: str
     detail: dict[str, Json]
+
+
+LAST = "\U0010ffff"
+"""Comes after every character that a key may have."""
+NAMES = 500
+"""Names in one query."""
 
 
 class Reads:
@@ -155,6 +171,34 @@ class Reads:
         low, high = t.range_of(run)
         return self._attempts(select(t.attempt).where(t.attempt.c.call >= low, t.attempt.c.call < high))
 
+    def spent(self, run: str, prefix: str = "") -> SpentRow:
+        """What the purchases of a run's steps cost whose path begins with `prefix`."""
+        low, high = t.range_of(run)
+        if prefix:
+            low, high = f"{low}{prefix}", f"{low}{prefix}{LAST}"
+        a = t.attempt.c
+        query = select(a.charge, a.state, a.usage).where(a.call >= low, a.call < high)
+        with self._store.reading() as connection:
+            rows = connection.execute(query).all()
+        used = [from_json(usage) for _, _, usage in rows if usage]
+        return SpentRow(
+            calls=len(rows),
+            input_tokens=sum(int(one.get("input", 0)) for one in used),
+            output_tokens=sum(int(one.get("output", 0)) for one in used),
+            cost=sum(charge for charge, _, _ in rows),
+            in_doubt=sum(charge for charge, state, _ in rows if state == "in_doubt"),
+        )
+
+    def left(self, run: str) -> int | None:
+        """Micro-dollars left under the tightest cap of a run; None where it has none."""
+        s = t.scope.c
+        with self._store.reading() as connection:
+            text = connection.execute(select(t.run.c.scopes).where(t.run.c.id == run)).scalar_one_or_none()
+            names = scopes_in(text) if text else ()
+            query = select(func.min(s.cap - s.used)).where(s.name.in_(names), s.cap.is_not(None))
+            found = connection.execute(query).scalar_one()
+        return None if found is None else int(found)
+
     def doubts(self, run: str | None = None) -> list[AttemptRow]:
         """Attempts whose answer was lost and which are charged at their worst case, oldest first."""
         query = select(t.attempt).where(t.attempt.c.state == "in_doubt")
@@ -186,7 +230,14 @@ class Reads:
         query = select(t.run).join(chosen, chosen.c.id == t.run.c.id).order_by(t.run.c.opened_at.desc(), t.run.c.id)
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
-            caps = {row.name: row.cap for row in connection.execute(select(t.scope.c.name, t.scope.c.cap))}
+            # A ledger has a scope for each run it ever had: only those of the rows are read.
+            names = sorted({name for row in rows for name in scopes_in(row.scopes)})
+            caps: dict[str, int | None] = {}
+            for start in range(0, len(names), NAMES):
+                these = t.scope.c.name.in_(names[start : start + NAMES])
+                caps |= {
+                    row.name: row.cap for row in connection.execute(select(t.scope.c.name, t.scope.c.cap).where(these))
+                }
             money = {row.id: row for row in connection.execute(_money_of(chosen))}
             calls = {row.id: row.calls for row in connection.execute(_calls_of(chosen))}
         return [_run_row(row, money.get(row.id), int(calls.get(row.id, 0)), caps) for row in rows]

@@ -18,6 +18,7 @@ app = typer.Typer(help="Keep a local cluster warm, and see what its hosts are do
 
 Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 DESCRIBE_SECONDS = 10.0
+SHOWN_RUNS = 8
 
 
 @app.callback(invoke_without_command=True)
@@ -144,13 +145,22 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     for column in ("actor", "machine", "home", "pid", "hosts"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        hosts = ", ".join(map(str, row.get("hosts", []))) or row.get("problem", "idle")
+        hosts = _carried(row) or row.get("problem", "idle")
         table.add_row(row["actor"], row.get("node", "-"), row["home"], str(row.get("pid", "-")), hosts)
     console = Console(highlight=False)
     console.print(f"cluster at {address}", markup=False)
     console.print(table if rows else "no hosts yet: they start with the first run")
     if limits := limits_of(rows):
         console.print(limit_table(limits))
+
+
+def _carried(row: dict[str, Any]) -> str:
+    """What a host has in hand; of many runs only the first, because a host may carry a thousand."""
+    names = list(map(str, row.get("hosts", [])))
+    if "room" not in row or not names:
+        return ", ".join(names)
+    more = ", …" if len(names) > SHOWN_RUNS else ""
+    return f"{len(names)} of {row['room']} runs: {', '.join(names[:SHOWN_RUNS])}{more}"
 
 
 def limits_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

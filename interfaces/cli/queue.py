@@ -107,7 +107,7 @@ def list_tasks(
 @app.command()
 def run(
     queue: Queue = DEFAULT,
-    parallel: Annotated[int | None, typer.Option(min=1, max=64, help="Tasks at once (4).")] = None,
+    parallel: Annotated[int | None, typer.Option(min=1, max=1024, help="Tasks at once (4).")] = None,
     cost_budget: Annotated[
         str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars the queue may spend in all.")
     ] = None,

@@ -1,0 +1,114 @@
+"""Whether a host that is waited for still lives: Ray notices a process that ended, not one that hangs.
+
+| object | role | lifetime |
+|---|---|---|
+| `Pulse` | asks one host now and then whether it is there | as its HostRef; it works only while somebody waits |
+
+A host that answered before and then leaves every question unanswered for `silence` seconds is ended. Ray starts it
+again, whoever waits asks again, and the ledger decides what is done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayError
+
+SILENT_SECONDS = 180.0
+"""A machine with far too much to do is slow to answer; only what hangs says nothing for so long."""
+BEATS = 6
+"""Questions in that time."""
+
+_log = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """A host as its pulse sees it."""
+
+    name: str
+
+    async def handle(self) -> Any: ...
+
+    def forget(self) -> None: ...
+
+
+class Pulse:
+    """Asks one host whether it is there, for as long as anybody waits for it."""
+
+    def __init__(self, host: Watched, silence: float) -> None:
+        self._host = host
+        self._silence = silence
+        self._waiting = 0
+        self._later: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._came_up = False
+        """Whether it answered since it last started: one that is starting is not silent."""
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Somebody waits for the host while the block runs; a block that ends well has been answered.
+
+        One that ends otherwise leaves the question open whether the host is there, so that it is asked all the same.
+        """
+        self._waiting += 1
+        if self._later is None and self._asking is None:
+            # Most answers come long before the first beat, and cost no task.
+            self._later = asyncio.get_running_loop().call_later(self._silence / BEATS, self._begin)
+        try:
+            yield
+            self._came_up = True
+            if self._waiting == 1:
+                self._rest()
+        except RayError:
+            self._came_up = False
+            raise
+        finally:
+            self._waiting -= 1
+
+    def _begin(self) -> None:
+        self._later = None
+        self._asking = asyncio.create_task(self._ask())
+
+    def _rest(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+        self._later = self._asking = None
+
+    async def _ask(self) -> None:
+        beat = self._silence / BEATS
+        heard = time.monotonic()
+        while True:
+            try:
+                handle = await self._host.handle()
+                await asyncio.wait_for(handle.__ray_ready__.remote(), beat)
+                heard, self._came_up = time.monotonic(), True
+                if not self._waiting:
+                    break
+                await asyncio.sleep(beat)
+            except TimeoutError:
+                if self._came_up and time.monotonic() - heard >= self._silence - 2 * beat:
+                    await self._end(handle)
+                if not self._came_up and not self._waiting:
+                    break
+            except (RayError, ConnectionError, ValueError):
+                # It died, which Ray sees to.
+                self._came_up = False
+                if not self._waiting:
+                    break
+                await asyncio.sleep(beat)
+        self._asking = None
+
+    async def _end(self, handle: Any) -> None:
+        _log.warning("%s says nothing for %.0f s; it is started anew", self._host.name, self._silence)
+        self._came_up = False
+        with contextlib.suppress(RayError, ValueError, TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(ray.kill, handle, no_restart=False), self._silence)
+        self._host.forget()

@@ -1,0 +1,50 @@
+"""What a run spent and what is left to it, asked for at every step and so read without its whole history."""
+
+from __future__ import annotations
+
+import pytest
+
+from bessemer.cluster.ledger import Doubt, Ledger, SetCap, SpentRow
+from tests.ledger._make import one, opening, reserving, settling
+
+
+def by_hand(ledger: Ledger, run: str, prefix: str) -> SpentRow:
+    mine = [attempt for attempt in ledger.attempts(run) if attempt.path.startswith(prefix)]
+    return SpentRow(
+        calls=len(mine),
+        input_tokens=sum(int((attempt.usage or {}).get("input", 0)) for attempt in mine),
+        output_tokens=sum(int((attempt.usage or {}).get("output", 0)) for attempt in mine),
+        cost=sum(attempt.charge for attempt in mine),
+        in_doubt=sum(attempt.charge for attempt in mine if attempt.state == "in_doubt"),
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "round-1/", "round-1", "round-1/build", "round-2/", "ronde-é/", "none"])
+def test_what_is_spent_under_a_prefix_is_what_its_attempts_say(opened: Ledger, prefix: str) -> None:
+    paths = ("round-1/build", "round-1/build/agent-1", "round-10/build", "round-2/é", "ronde-é/ü", "s")
+    for index, path in enumerate(paths):
+        opened.apply([reserving(f"k{index}", path=path, index=index), settling(f"r|{path}|{index}|1", cost=index + 1)])
+    opened.apply([opening("r1"), reserving("x", "r1", path="round-1/build"), reserving("y", path="round-1/z", index=9)])
+    opened.apply([Doubt(attempt="r|round-1/z|9|1", reason="timeout")])
+    found = opened.spent("r", prefix)
+    assert found == by_hand(opened, "r", prefix)
+    assert bool(found.calls) == (prefix != "none")
+
+
+def test_the_tightest_cap_says_what_is_left(ledger: Ledger) -> None:
+    caps = {"run:r": 1000, "day:2026-01-01": 300, "account:open": None}
+    ledger.apply([opening("r", caps=caps), opening("other"), opening("free", caps={"run:free": None})])
+    ledger.apply([reserving("k", worst=100, scopes=tuple(sorted(caps)))])
+    assert ledger.left("r") == 200
+    (day,) = [scope for scope in ledger.scopes() if scope.scope.startswith("day:")]
+    one(ledger, SetCap(scope=day.scope, cap=None, version=day.version + 1))
+    assert ledger.left("r") == 900
+    assert ledger.left("other") == 1000
+    assert ledger.left("free") is None
+    assert ledger.left("nobody") is None
+
+
+def test_runs_are_shown_with_their_own_caps_however_many_there_are(ledger: Ledger) -> None:
+    ledger.apply([opening(f"r{number}", caps={f"run:r{number}": number + 1, "day": 7}) for number in range(600)])
+    assert all(run.caps == {f"run:{run.run}": int(run.run[1:]) + 1, "day": 7} for run in ledger.runs(1000))
+    assert ledger.run("r5").caps == {"run:r5": 6, "day": 7}

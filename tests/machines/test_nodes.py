@@ -1,0 +1,86 @@
+"""A machine that cannot take part is named with what it has and what is asked for, before anything starts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from bessemer.actors._nodes import _judge, check_nodes, describe_node
+from bessemer.actors._placement import Node
+from bessemer.actors._survey import NodeFacts
+from bessemer.actors._wire import decode, encode
+from bessemer.cluster.errors import ClusterError
+from bessemer.cluster.home import Home, code_hash
+from bessemer.interfaces import _cluster_doctor as doctor
+
+pytestmark = pytest.mark.ray
+
+HERE = platform.python_version()
+OTHER_PYTHON = "3.9.1"
+
+
+@pytest.fixture
+def home(tmp_path: Path, ray_cluster: str) -> Iterator[Home]:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    yield Home(state_dir=str(tmp_path), ledger_url=url, lake_url=str(tmp_path), settings={}, code=code_hash())
+
+
+def judged(home: Home, resources: dict[str, float], **told: Any) -> None:
+    """What is decided of a machine that tells what this one does, but for `told`."""
+    answer = encode({**decode(describe_node("none")), **told})
+    _judge(Node("abcdef123456", "worker", "10.0.0.2", resources), ray.put(answer), home)
+
+
+def test_a_machine_like_this_one_takes_part(home: Home) -> None:
+    judged(home, {"builder": 1.0})
+    assert check_nodes(home) == 1
+
+
+def test_another_python_is_refused_with_both_versions(home: Home) -> None:
+    with pytest.raises(ClusterError) as caught:
+        judged(home, {}, python=OTHER_PYTHON)
+    assert OTHER_PYTHON in caught.value.message and HERE in caught.value.message
+    assert "worker-abcdef" in caught.value.message and "\n" not in caught.value.message
+
+
+def test_another_code_is_refused_with_both_hashes(home: Home) -> None:
+    with pytest.raises(ClusterError, match=f"{'f' * 12} of Bessemer and this one {code_hash()[:12]}; install"):
+        judged(home, {}, code="f" * 64)
+
+
+def test_a_builder_without_a_sandbox_is_refused_and_another_machine_is_not(home: Home) -> None:
+    why = "no sandbox works here; install bubblewrap"
+    judged(home, {"CPU": 2.0}, no_sandbox=why)
+    with pytest.raises(ClusterError, match="offers `builder` and has no sandbox: no sandbox works here"):
+        judged(home, {"builder": 1.0}, no_sandbox=why)
+
+
+def test_a_machine_that_cannot_run_bessemer_is_told_of_in_one_line(home: Home) -> None:
+    @ray.remote(num_cpus=0, max_retries=0)
+    def without() -> bytes:
+        import a_package_that_is_not_there  # type: ignore[import-not-found]
+
+        return bytes(a_package_that_is_not_there)
+
+    with pytest.raises(ClusterError) as caught:
+        _judge(Node("abcdef123456", "worker", "10.0.0.2", {}), without.remote(), home)
+    assert "a_package_that_is_not_there" in caught.value.message and "\n" not in caught.value.message
+
+
+def test_the_doctor_says_the_same_of_a_machine(home: Home) -> None:
+    facts = NodeFacts(
+        host="worker", python=OTHER_PYTHON, version="9.9.9", code="f" * 64, sandbox="", problem="install bubblewrap",
+        free_bytes=0, cpus=1, clock=0.0,
+    )  # fmt: skip
+    rows = doctor._differences("node worker", facts, 1000.0, home)
+    told = {row.found: row for row in rows}
+    assert any(OTHER_PYTHON in found and HERE in found for found in told)
+    assert any("9.9.9 (ffffffff)" in found for found in told)
+    assert told["no sandbox"].remedy == "install bubblewrap"
+    assert any("MiB free" in found for found in told)
+    assert any("clock is off" in found and row.state == "note" for found, row in told.items())

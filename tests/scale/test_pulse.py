@@ -1,0 +1,60 @@
+"""A host that hangs is ended and started anew; one that is only slow, busy or starting is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import pytest
+import ray
+
+from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, find_or_make, reply
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
+
+
+@ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
+class Sleeper:
+    """Answers its process id, after a while if asked to."""
+
+    @reply
+    async def work(self, payload: bytes) -> int:
+        await asyncio.sleep(float(payload))
+        return os.getpid()
+
+
+@pytest.fixture
+def sleeper(ray_cluster: str, request: pytest.FixtureRequest) -> Any:
+    host = HostRef("sleeper", find_or_make(Sleeper, request.node.name, "test-pulse"), silence=3.0)
+    yield host
+    ray.kill(ray.get_actor(request.node.name, namespace="test-pulse"), no_restart=True)
+
+
+async def test_a_host_that_hangs_in_mid_work_is_started_anew_and_the_work_is_done(sleeper: HostRef) -> None:
+    first = await ask(sleeper, "work", b"0", within=60)
+    waiting = asyncio.create_task(ask(sleeper, "work", b"1", within=120))
+    await asyncio.sleep(0.3)
+    os.kill(first, signal.SIGSTOP)
+    assert await waiting != first
+
+
+async def test_a_host_that_hung_before_it_was_asked_is_found_out_too(sleeper: HostRef) -> None:
+    first = await ask(sleeper, "work", b"0", within=60)
+    os.kill(first, signal.SIGSTOP)
+    assert await ask(sleeper, "work", b"0", within=120) != first
+
+
+async def test_long_work_and_a_full_house_are_no_silence(sleeper: HostRef) -> None:
+    first = await ask(sleeper, "work", b"0", within=60)
+    crowd = [asyncio.create_task(ask(sleeper, "work", b"5", within=120)) for _ in range(1200)]
+    assert set(await asyncio.gather(*crowd)) == {first}
+
+
+async def test_a_host_that_cannot_be_found_ends_at_the_deadline() -> None:
+    def find() -> Any:
+        raise ConnectionError("no cluster")
+
+    with pytest.raises(Exception, match="gone did not come back within 1 s"):
+        await ask(HostRef("gone", find), "work", encode({}), within=1)
