@@ -19,6 +19,7 @@ from bessemer.interfaces.cli.refine import (
     CriteriaPreset,
     DryRun,
     Json,
+    Massgen,
     NoSandbox,
     Overnight,
     Record,
@@ -74,6 +75,7 @@ def consensus(
     budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
+    massgen_orchestrated: Massgen = False,
     work_dir: Annotated[
         Path | None, typer.Option("--work-dir", metavar="DIR", help="Where files go.", rich_help_panel=PLACE)
     ] = None,
@@ -116,6 +118,7 @@ def consensus(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         overnight=overnight,
+        massgen=massgen_orchestrated,
         work_dir=work_dir,
         output_file=output_file,
     )
