@@ -292,10 +292,10 @@ def choose_eval_backends(request: Request, settings: Settings, build: str, notic
     alone = "" if resolved else build or single_evaluator(settings, several_named=bool(named))
     chosen = resolved or ((alone,) if alone else ())
     if named and not resolved:
-        notices.append(f"no backend that was named has a key: {alone or 'nobody'} judges in their place")
-    if not chosen:
-        which = "named has a key" if named else "named and no key is set"
-        notices.append(f"no model is {which}: the verdict comes from the probes")
+        who = f"{alone} judges in their place" if alone else "the verdict comes from the probes"
+        notices.append(f"no backend that was named has a key: {who}")
+    if not chosen and not named:
+        notices.append("no model is named and no key is set: the verdict comes from the probes")
     able = tuple(one for one in chosen if capabilities(one, settings.backends).may_judge)
     if resolved:
         rest = "its share is left out" if able else "the verdict comes from the probes"

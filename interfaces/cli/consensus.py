@@ -48,7 +48,19 @@ def consensus(
         int | None,
         typer.Option("--quorum", min=1, help="Fewest votes (more than half).", rich_help_panel=DECIDING),
     ] = None,
-    policy: Annotated[str, typer.Option("--policy", help="default or massgen.", rich_help_panel=DECIDING)] = "default",
+    policy: Annotated[
+        str, typer.Option("--policy", help="default, massgen or sequential.", rich_help_panel=DECIDING)
+    ] = "default",
+    error_bound: Annotated[
+        float,
+        typer.Option(
+            "--error-bound",
+            min=0.001,
+            max=0.49,
+            help="Sequential: most chance of being wrong.",
+            rich_help_panel=DECIDING,
+        ),
+    ] = 0.05,
     pace: Annotated[
         str, typer.Option("--pace", help="fast, or thrifty: ask few at once.", rich_help_panel=DECIDING)
     ] = "fast",
@@ -112,6 +124,7 @@ def consensus(
         rule=rule,
         quorum=quorum,
         policy=policy,
+        error_bound=error_bound,
         pace=pace,
         max_rounds=max_rounds,
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),

@@ -132,6 +132,7 @@ def _explained(panel: Panel, decision: Decision | None, ending: Ending) -> str:
         "agreement": f"the same answer was written independently: {split}",
         "score": "each of two agents scored the other's answer; the higher score won"
         + tie.get(decision.tie_broken_by, ""),
+        "posterior": f"{split}; by measured accuracies it is wrong in {100 * (decision.error or 0):.1f} % of cases",
         "only_answer": "there is no other answer, and too few voted for it",
         "forced": f"forced without a majority after {decision.round} rounds: {split}"
         + tie.get(decision.tie_broken_by, ", a tie broken by who submitted first"),

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["x", "--prompt-file", "note.md", *PANEL], "--prompt-file", "one way"),
         (["x", "--mode", "poetry", *PANEL], "'poetry'", "evaluate, general"),
         (["x", "--rule", "loudest", *PANEL], "'loudest'", "majority, weighted, ranked, unanimous"),
-        (["x", "--policy", "none", *PANEL], "'none'", "default, massgen"),
+        (["x", "--policy", "none", *PANEL], "'none'", "default, massgen, sequential"),
         (["x", "--pace", "slow", *PANEL], "'slow'", "fast, thrifty"),
         (["x", "--quorum", "4", *PANEL], "--quorum 4", "lower it"),
         (["x", "--max-rounds", "4", *PANEL], "4", ""),
