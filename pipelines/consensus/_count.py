@@ -271,7 +271,7 @@ def _confident(history: History, rules: Rules, found: Count, number: int) -> Dec
 
 
 def _needed_for_confidence(history: History, rules: Rules, found: Count, number: int, most: int) -> int:
-    """Fewest further agents that could bring the leader within the bound, were they the most accurate and all for it."""
+    """Fewest further agents that could bring the leader within the bound, the most accurate first and all for it."""
     beliefs = _beliefs(history, found, number)
     likely = posterior(beliefs, rules.accuracies)
     leader = max(likely, key=lambda one: (likely[one], one), default="?")
