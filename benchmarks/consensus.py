@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from scipy.stats import binomtest, bootstrap
+from statistics import NormalDist, fmean, stdev
+from typing import NamedTuple
 
 from bessemer.pipelines.consensus._acts import Act, Answered, History, Rules, Voted
 from bessemer.pipelines.consensus._ballots import draw
@@ -35,7 +34,7 @@ PANELS = {
 """Accuracy and price of a turn, by agent."""
 CORRELATIONS = (0.0, 0.3)
 WAYS = ("best alone", "plain majority", "fast", "thrifty", "sequential")
-RESAMPLES = 2000
+Z = NormalDist().inv_cdf(0.975)
 
 
 class Agent(NamedTuple):
@@ -119,37 +118,48 @@ def measure(name: str, correlation: float, questions: int, seed: int) -> list[di
     asked = [Question(seed, number, agents, correlation) for number in range(questions)]
     everybody = sum(one.price for one in agents)
     played = {way: [ask(question, way) for question in asked] for way in WAYS}
-    plain = np.array([one.right for one in played["plain majority"]], dtype=float)
     rows: list[dict[str, object]] = []
     for way, results in played.items():
-        right = np.array([one.right for one in results], dtype=float)
-        wilson = binomtest(int(right.sum()), questions).proportion_ci(method="wilson")
-        cost = sum(one.cost for one in results) / questions
+        share, low, high = wilson(sum(one.right for one in results), questions)
+        pairs = zip(results, played["plain majority"], strict=True)
+        cost = fmean(one.cost for one in results)
         rows.append(
             {
                 "panel": name,
                 "correlation": correlation,
                 "asked": way,
-                "accuracy": round(float(right.mean()), 4),
-                "low": round(wilson.low, 4),
-                "high": round(wilson.high, 4),
-                "points_from_majority": [round(100 * one, 2) for one in paired(right - plain, seed)],
+                "accuracy": round(share, 4),
+                "low": round(low, 4),
+                "high": round(high, 4),
+                "points_from_majority": [round(100 * one, 2) for one in paired([a.right - b.right for a, b in pairs])],
                 "cost": round(cost, 3),
-                "cost_per_right": round(cost / float(right.mean()), 3),
+                "cost_per_right": round(cost / share, 3),
                 "of_always_everybody": round(cost / everybody, 3),
             }
         )
     return rows
 
 
-def paired(differences: Any, seed: int) -> tuple[float, float, float]:
-    """Mean difference with its 95 % bootstrap interval."""
-    mean = float(differences.mean())
-    if not differences.any():
-        return mean, mean, mean
-    drawn = np.random.default_rng(seed)
-    found = bootstrap((differences,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=drawn)
-    return mean, float(found.confidence_interval.low), float(found.confidence_interval.high)
+class Interval(NamedTuple):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(right: int, n: int) -> Interval:
+    """A share by Wilson's score."""
+    share = right / n
+    middle, half = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    return Interval(share, (middle - half) / (1 + Z * Z / n), (middle + half) / (1 + Z * Z / n))
+
+
+def paired(differences: Sequence[int]) -> Interval:
+    """The mean of paired differences."""
+    mean = fmean(differences)
+    half = Z * stdev(differences) / math.sqrt(len(differences))
+    return Interval(mean, mean - half, mean + half)
 
 
 def main() -> None:
