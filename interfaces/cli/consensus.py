@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bessemer.interfaces.cli._modes import Yes
 from bessemer.interfaces.cli.refine import (
     LIMITS,
     PLACE,
@@ -32,7 +33,6 @@ DECIDING = "Deciding"
 Backends = Annotated[
     list[str] | None, typer.Option("--backends", help="The agents, one for each backend.", rich_help_panel=DECIDING)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the models and the cost without being asked.")]
 
 
 def consensus(
@@ -137,5 +137,11 @@ def consensus(
     )
     prepared = prepare_consensus(request, settings)
     if not dry_run:
-        agree(prepared, settings, config or [], said=bool(yes or config or backends or settings.eval.backends))
+        agree(
+            prepared,
+            settings,
+            config or [],
+            said=bool(yes or config or backends or settings.eval.backends),
+            flag="--backends",
+        )
     go(prepared, settings, config, address=address, dry_run=dry_run, as_json=as_json)

@@ -142,6 +142,8 @@ class ConsensusOutcome(Outcome):
     """Absolute path of `result.md`; empty where there is no answer."""
     directory: str = ""
     """Absolute path of the work directory."""
+    files: tuple[str, ...] = ()
+    """What the answer became, relative to the work directory."""
 
     def record(self) -> RunRecord:
         about = {"task": self.task, "eval_backend": " ".join(one.backend for one in self.agents), "rounds": self.rounds}
