@@ -48,7 +48,7 @@ class PanelRequest:
     rule: str = "majority"
     quorum: int | None = None
     policy: str = "default"
-    error_bound: float = 0.05
+    error_bound: float = 0.1
     pace: str = "fast"
     max_rounds: int = 3
     cost_budget: MicroDollars | None = None

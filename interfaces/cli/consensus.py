@@ -60,7 +60,7 @@ def consensus(
             help="Sequential: most chance of being wrong.",
             rich_help_panel=DECIDING,
         ),
-    ] = 0.05,
+    ] = 0.1,
     pace: Annotated[
         str, typer.Option("--pace", help="fast, or thrifty: ask few at once.", rich_help_panel=DECIDING)
     ] = "fast",

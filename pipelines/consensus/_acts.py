@@ -91,7 +91,7 @@ class Rules(_Frozen):
     policy: Policy = "default"
     """`massgen`: most valid votes, else the first submitted; its outcome may depend on the order of submission.
     `sequential`: also stops below a majority, once the chance of being wrong is within `error_bound`."""
-    error_bound: float = Field(default=0.05, gt=0, lt=0.5)
+    error_bound: float = Field(default=0.1, gt=0, lt=0.5)
     """For `sequential`: the largest chance that the decision is wrong, by the measured accuracies."""
     accuracies: dict[str, float] = Field(default_factory=dict)
     """By agent, for `sequential`: how often it is right, 0 to 1; 0.5 where an agent is not named."""

@@ -38,7 +38,7 @@ class ConsensusPlan(Plan):
     rule: RuleName = "majority"
     quorum: int | None = Field(default=None, ge=1)
     policy: Policy = "default"
-    error_bound: float = Field(default=0.05, gt=0, lt=0.5)
+    error_bound: float = Field(default=0.1, gt=0, lt=0.5)
     """For the policy `sequential`: the largest estimated chance of a wrong decision."""
     max_rounds: int = Field(default=3, ge=1, le=3)
     pace: Pace = "fast"
