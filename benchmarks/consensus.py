@@ -6,8 +6,8 @@ Each question has one right answer and four wrong ones. With probability `correl
 whoever errs errs alike. An agent that reads others' answers votes for the right one, where it is shown, as often as it
 would have known it; else for any. A turn costs what its agent costs. Compared are the best agent alone, one answer of
 everybody with the most frequent taken, the protocol at full speed, asking only as many as could decide (`thrifty`), and
-stopping once the estimated error is within 5 or 10 % (`sequential`). All ways meet the same questions and the same agents'
-answers, so that their differences are paired.
+stopping once the estimated error is within 5 or 10 % (`sequential`). All ways meet the same questions and the same
+agents' answers, so that their differences are paired.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Billing(NamedTuple):
 def agent_keys(provider: str, settings: BackendSettings) -> tuple[str, ...]:
     """Variables of the keys an agent's traffic can be paid with."""
     if provider == MASSGEN:
-        own = tuple(found for name in VENDORS if (found := settings.vendor(name).key_variable))
-        return (*own, *_VENDOR_KEYS[provider])
+        told = [found for name in VENDORS if (found := settings.vendor(name).key_variable)]
+        return (*told, *_VENDOR_KEYS[provider])
     vendor = AGENTS[provider].fallback
     own = settings.vendor(vendor).key_variable if vendor else ""
     own = own or (settings.google.key_variable if provider == "gemini-cli" else "")
