@@ -26,7 +26,7 @@ READY := $(VENV)/.ready
 EMBEDDED := $(VENV)/.embedded
 ARGS ?=
 
-.PHONY: help demo test test-long lint bench docs chaos lock clean install
+.PHONY: help demo test test-long lint consensus-study bench docs chaos lock clean install
 
 help:
 	@sed -n '3,11s/^# \{0,3\}//p' Makefile
@@ -56,6 +56,9 @@ lint: $(READY)
 	@$(BIN)/python scripts/lock.py --check
 	@$(BIN)/python scripts/generate_docs.py --check
 	@$(BIN)/python scripts/check_docs.py
+
+consensus-study: $(READY)
+	@$(BIN)/python -m benchmarks.consensus $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks $(ARGS)

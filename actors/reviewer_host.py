@@ -15,6 +15,7 @@ from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.backends import capabilities
+from bessemer.actors.backends.agents import call_seconds
 from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.judging.types import CriteriaSet, GuardVerdict
 from bessemer.actors.reviewers import Dispatch, Evaluation, Persona, ProcessReport, ReviewSettings, Subject, lake_rows
@@ -159,7 +160,9 @@ class ReviewerHost:
 
     def _settings(self, job: ReviewJob) -> ReviewSettings:
         backends = BackendSettings.model_validate(self._home.settings.get("backends", {}))
-        return ReviewSettings(backend=job.backend, tools=capabilities(job.backend, backends).tools)
+        seconds = call_seconds(job.backend, backends)
+        more = {} if seconds is None else {"timeout": seconds}
+        return ReviewSettings(backend=job.backend, tools=capabilities(job.backend, backends).tools, **more)
 
 
 def _rows(job: ReviewJob, dispatch: Dispatch, found: Evaluation | None = None) -> tuple[LakeRecord, ...]:

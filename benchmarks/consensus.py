@@ -1,11 +1,13 @@
 """What deciding early is worth: agents of known accuracy and correlation play the protocol itself, without any calls.
 
-    python -m benchmarks.consensus [--questions 4000] [--seed 1]
+    python -m benchmarks.consensus [--questions 2000] [--seed 1]
 
 Each question has one right answer and four wrong ones. With probability `correlation` a question is misleading: then
 whoever errs errs alike. An agent that reads others' answers votes for the right one, where it is shown, as often as it
 would have known it; else for any. A turn costs what its agent costs. Compared are the best agent alone, one answer of
-everybody with the most frequent taken, the protocol at full speed, and asking only as many as could decide (`thrifty`).
+everybody with the most frequent taken, the protocol at full speed, asking only as many as could decide (`thrifty`), and
+stopping once the estimated error is within 5 or 10 % (`sequential`). All ways meet the same questions and the same
+agents' answers, so that their differences are paired.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev
 from typing import NamedTuple
 
 from bessemer.pipelines.consensus._acts import Act, Answered, History, Rules, Voted
@@ -30,6 +33,9 @@ PANELS = {
 }
 """Accuracy and price of a turn, by agent."""
 CORRELATIONS = (0.0, 0.3)
+BOUNDS = {"sequential, 5 %": 0.05, "sequential, 10 %": 0.1}
+WAYS = ("best alone", "plain majority", "fast", "thrifty", *BOUNDS)
+Z = NormalDist().inv_cdf(0.975)
 
 
 class Agent(NamedTuple):
@@ -42,35 +48,50 @@ class Played(NamedTuple):
     cost: float
 
 
-def _knows(generator: random.Random, agent: Agent, trap: str) -> str:
-    if generator.random() < agent.accuracy:
-        return RIGHT
-    return trap or generator.choice(WRONG)
+class Question:
+    """One question, and what every agent says to it in every round, whoever is asked first."""
+
+    def __init__(self, seed: int, number: int, agents: Sequence[Agent], correlation: float) -> None:
+        self._name = f"{seed}/{number}"
+        chance = random.Random(self._name)
+        self._trap = chance.choice(WRONG) if chance.random() < correlation else ""
+        self.agents = {f"a{n}": agent for n, agent in enumerate(agents)}
+
+    def chance(self, what: str) -> random.Random:
+        return random.Random(f"{self._name}/{what}")
+
+    def known(self, name: str, number: int = 1) -> str:
+        """What an agent takes for right in a round."""
+        chance = self.chance(f"{name}/{number}")
+        if chance.random() < self.agents[name].accuracy:
+            return RIGHT
+        return self._trap or chance.choice(WRONG)
+
+    def turn(self, history: History, rules: Rules, name: str, number: int) -> Act:
+        meant = self.known(name, number)
+        if number == 1:
+            return Answered(agent=name, round=1, answer=meant)
+        ballot = draw(history, rules, name, number, 1)
+        target = meant if meant in ballot.shown else self.chance(f"{name}/{number}/any").choice(ballot.shown)
+        return Voted(agent=name, round=number, shown=ballot.shown, target=target, ranking=(target,))
 
 
-def _turn(generator: random.Random, history: History, rules: Rules, name: str, agent: Agent, trap: str, n: int) -> Act:
-    if n == 1:
-        return Answered(agent=name, round=1, answer=_knows(generator, agent, trap))
-    ballot = draw(history, rules, name, n, 1)
-    meant = _knows(generator, agent, trap)
-    target = meant if meant in ballot.shown else generator.choice(ballot.shown)
-    return Voted(agent=name, round=n, shown=ballot.shown, target=target, ranking=(target,))
-
-
-def play(generator: random.Random, agents: Sequence[Agent], correlation: float, pace: str) -> Played:
-    """One question."""
-    trap = generator.choice(WRONG) if generator.random() < correlation else ""
-    panel = {f"a{n}": agent for n, agent in enumerate(agents)}
+def play(question: Question, way: str) -> Played:
+    """One question by the protocol: at full speed, thrifty or sequential."""
+    panel = question.agents
     rules, history, cost = Rules(), History(panel=tuple(panel)), 0.0
+    if way in BOUNDS:
+        known = {name: one.accuracy for name, one in panel.items()}
+        rules = Rules(policy="sequential", error_bound=BOUNDS[way], accuracies=known)
     for number in (1, 2, 3):
         waiting = list(to_ask(history, rules, number))
-        generator.shuffle(waiting)
-        waiting.sort(key=lambda name: panel[name].price)
+        question.chance(f"order/{number}").shuffle(waiting)
+        waiting.sort(key=lambda name: panel[name].price / panel[name].accuracy)
         began = history
         while waiting and decide(history, rules, number) is None:
-            few = still_needed(history, rules, number) if pace == "thrifty" else len(waiting)
+            few = len(waiting) if way == "fast" else still_needed(history, rules, number)
             for name in waiting[:few]:
-                history = history.adding(_turn(generator, began, rules, name, panel[name], trap, number))
+                history = history.adding(question.turn(began, rules, name, number))
                 cost += panel[name].price
             waiting = waiting[few:]
         if decision := decide(history, rules, number):
@@ -78,32 +99,41 @@ def play(generator: random.Random, agents: Sequence[Agent], correlation: float, 
     return Played(force(history, rules, 3).answer == RIGHT, cost)
 
 
-def interval(right: int, n: int) -> tuple[float, float, float]:
-    """Share and its 95 % Wilson interval."""
-    z, share = 1.959964, right / n
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return share, (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+def ask(question: Question, way: str) -> Played:
+    """One question, one of the ways."""
+    panel = question.agents
+    if way == "best alone":
+        best = max(panel, key=lambda name: panel[name].accuracy)
+        return Played(question.known(best) == RIGHT, panel[best].price)
+    if way != "plain majority":
+        return play(question, way)
+    answers = [question.known(name) for name in panel]
+    most = max(answers.count(one) for one in answers)
+    tied = sorted({one for one in answers if answers.count(one) == most})
+    right = question.chance("tie").choice(tied) == RIGHT
+    return Played(right, sum(one.price for one in panel.values()))
 
 
 def measure(name: str, correlation: float, questions: int, seed: int) -> list[dict[str, object]]:
-    """One panel under every way of asking, and its best agent alone."""
+    """One panel under every way of asking, each beside one answer of everybody."""
     agents = [Agent(*one) for one in PANELS[name]]
-    best = max(agents, key=lambda one: one.accuracy)
-    rows = []
+    asked = [Question(seed, number, agents, correlation) for number in range(questions)]
     everybody = sum(one.price for one in agents)
-    for pace in ("best alone", "plain majority", "fast", "thrifty"):
-        generator = random.Random(seed)
-        played = [_ask(generator, agents, best, correlation, pace, everybody) for _ in range(questions)]
-        share, low, high = interval(sum(one.right for one in played), questions)
-        cost = sum(one.cost for one in played) / questions
+    played = {way: [ask(question, way) for question in asked] for way in WAYS}
+    rows: list[dict[str, object]] = []
+    for way, results in played.items():
+        share, low, high = wilson(sum(one.right for one in results), questions)
+        pairs = zip(results, played["plain majority"], strict=True)
+        cost = fmean(one.cost for one in results)
         rows.append(
             {
                 "panel": name,
                 "correlation": correlation,
-                "asked": pace,
+                "asked": way,
                 "accuracy": round(share, 4),
                 "low": round(low, 4),
                 "high": round(high, 4),
+                "points_from_majority": [round(100 * one, 2) for one in paired([a.right - b.right for a, b in pairs])],
                 "cost": round(cost, 3),
                 "cost_per_right": round(cost / share, 3),
                 "of_always_everybody": round(cost / everybody, 3),
@@ -112,29 +142,37 @@ def measure(name: str, correlation: float, questions: int, seed: int) -> list[di
     return rows
 
 
-def _ask(
-    generator: random.Random, agents: Sequence[Agent], best: Agent, correlation: float, pace: str, everybody: float
-) -> Played:
-    if pace in ("fast", "thrifty"):
-        return play(generator, agents, correlation, pace)
-    trap = generator.choice(WRONG) if generator.random() < correlation else ""
-    if pace == "best alone":
-        return Played(_knows(generator, best, trap) == RIGHT, best.price)
-    answers = [_knows(generator, one, trap) for one in agents]
-    most = max(answers.count(one) for one in answers)
-    tied = sorted({one for one in answers if answers.count(one) == most})
-    return Played(generator.choice(tied) == RIGHT, everybody)
+class Interval(NamedTuple):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(right: int, n: int) -> Interval:
+    """A share by Wilson's score."""
+    share = right / n
+    middle, half = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    return Interval(share, (middle - half) / (1 + Z * Z / n), (middle + half) / (1 + Z * Z / n))
+
+
+def paired(differences: Sequence[int]) -> Interval:
+    """The mean of paired differences."""
+    mean = fmean(differences)
+    half = Z * stdev(differences) / math.sqrt(len(differences))
+    return Interval(mean, mean - half, mean + half)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=4000)
+    parser.add_argument("--questions", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     for name in PANELS:
         for correlation in CORRELATIONS:
             for row in measure(name, correlation, given.questions, given.seed):
-                print(json.dumps(row))
+                print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,13 @@ class AgentSettings(_Frozen):
     """Most memory of one run in megabytes."""
 
 
+class MassgenSettings(AgentSettings):
+    """MassGen as one batch process that judges with several models of its own."""
+
+    seconds: float = Field(default=1500.0, ge=10, le=1750)
+    """Most time of one run; it is told a little less, so that it can end by itself with what it has."""
+
+
 class AgentsSettings(_Frozen):
     """The `agents:` section."""
 
@@ -29,6 +36,7 @@ class AgentsSettings(_Frozen):
     codex: AgentSettings = AgentSettings()
     gemini_cli: AgentSettings = AgentSettings()
     copilot: AgentSettings = AgentSettings()
+    massgen: MassgenSettings = MassgenSettings()
     max_output_tokens: int = Field(default=32_000, ge=256)
     """Output limit the gateway sets on each request of an agent; a lower one of the agent's own stands."""
     max_in_flight: int = Field(default=4, ge=1)
@@ -39,12 +47,13 @@ class AgentsSettings(_Frozen):
     """Where runs have their HOME and workspace; empty is the user's cache directory."""
 
     def of(self, provider: str) -> AgentSettings:
-        """Settings of one agent (`claude-code`, `codex`, `gemini-cli`, `copilot`). Raises KeyError for another."""
+        """Settings of one agent by its provider's name, for example `claude-code`. Raises KeyError for another."""
         agents: dict[str, Any] = {
             "claude-code": self.claude_code,
             "codex": self.codex,
             "gemini-cli": self.gemini_cli,
             "copilot": self.copilot,
+            "massgen": self.massgen,
         }
         found: AgentSettings = agents[provider]
         return found

@@ -1,8 +1,8 @@
 """The settings: what a flag, the environment or a file may change, each with its default.
 
 A value is looked for in this order: flag, environment (`BESSEMER_*`, nested by `__`), files named with `-c` (the last
-wins), `./.bessemer/config.yaml`, `~/.config/bessemer/config.yaml`, default. Keys of providers are not settings: they
-are read from the environment or a `.env` file and refused everywhere else.
+wins), `./.bessemer/config.yaml`, `./.massgen-quality/eval_config.json`, `~/.config/bessemer/config.yaml`, default. Keys
+of providers are not settings: they are read from the environment or a `.env` file and refused everywhere else.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bessemer.cluster._layers import Layers, environment_layer, explain, file_la
 from bessemer.cluster.backend_settings import BackendSettings, BatchSettings, PriceSettings
 from bessemer.cluster.durations import parse_duration
 from bessemer.cluster.errors import SettingsError, UsageError
+from bessemer.cluster.eval_config import eval_config_layer
 from bessemer.cluster.money import MICRO, MicroDollars, parse_usd
 from bessemer.cluster.telemetry import TelemetrySettings
 
@@ -140,6 +141,8 @@ class ClusterSettings(_Section):
 class EvalSettings(_Section):
     backends: Words = ()
     """Models that judge; `probes` lets only the probes judge; empty chooses by the keys there are."""
+    orchestrator: Literal["bessemer", "massgen"] = "bessemer"
+    """`massgen` hands judging by several models to an installed MassGen, as one batch process."""
 
 
 class RefineSettings(_Section):
@@ -162,7 +165,8 @@ class RefineSettings(_Section):
 
 class SandboxSettings(_Section):
     door: str = "auto"
-    """How what a model wrote is shut in: `auto` takes the first that works here (see `bessemer doctor`)."""
+    """How what a model wrote is shut in: `auto` takes the first that works here (see `bessemer doctor`),
+    `container` a container before them."""
     disabled: bool = False
     """True runs it without a sandbox; only on your explicit word."""
 
@@ -256,9 +260,13 @@ def load_settings(
     folder = (cwd or Path.cwd()).absolute()
     load_keys(folder)
     layers = Layers()
-    for path in config_files(folder):
-        if layered and path.exists():
-            layers.add(file_layer(path, Settings))
+    user, project = config_files(folder)
+    if layered and user.exists():
+        layers.add(file_layer(user, Settings))
+    if layered:
+        layers.add(eval_config_layer(folder))
+    if layered and project.exists():
+        layers.add(file_layer(project, Settings))
     for path in files:
         if not path.expanduser().is_file():
             raise SettingsError(f"-c {path}: no such file; give a YAML file with settings")

@@ -39,6 +39,7 @@ from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
 from bessemer.interfaces._budget import caps_of, check_caps
+from bessemer.interfaces._panels import authenticated, through_massgen
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
@@ -75,6 +76,8 @@ class Request:
     """Name of the account that pays, beside the run's own budget."""
     time_budget: float | None = None
     overnight: bool = False
+    massgen: bool = False
+    """Whether several judges are handed to an installed MassGen."""
     priority: float = 1.0
     """Weight against other runs where several wait for one model."""
     confirm_criteria: bool = False
@@ -203,7 +206,9 @@ def assemble(
 ) -> Prepared:
     """Name the run, pin what steers it, and make sure that the machine can do it."""
     if not settings.sandbox.disabled:
-        find_door(settings.sandbox.door)
+        door = find_door(settings.sandbox.door)
+        if settings.sandbox.door == "container" and door.name not in ("docker", "podman"):
+            notices = (*notices, f"no container works here: what models write runs in {door.name}")
     refuse_unmetered(plan.models(), settings, budget)
     home = home_of(settings)
     if untold := why_off(settled(settings.telemetry)):
@@ -280,15 +285,19 @@ def choose_eval_backends(request: Request, settings: Settings, build: str, notic
         return ()
     if "probes" in named:
         raise UsageError("probes measure beside every model anyway; name models, or probes alone")
-    resolved = [usable(one, settings, notices) for one in named]
+    resolved = authenticated(named, lambda one: usable(one, settings, notices), notices) if named else ()
     if twice := [one for one in resolved if resolved.count(one) > 1]:
         raise UsageError(f"{twice[0]} is named {resolved.count(twice[0])} times; name each backend once")
-    alone = build or _backend_of_the_only_key(settings)
-    chosen = resolved or ([alone] if alone else [])
-    if not chosen:
+    resolved = through_massgen(resolved, settings, notices, asked=request.massgen)
+    alone = "" if resolved else build or single_evaluator(settings, several_named=bool(named))
+    chosen = resolved or ((alone,) if alone else ())
+    if named and not resolved:
+        who = f"{alone} judges in their place" if alone else "the verdict comes from the probes"
+        notices.append(f"no backend that was named has a key: {who}")
+    if not chosen and not named:
         notices.append("no model is named and no key is set: the verdict comes from the probes")
     able = tuple(one for one in chosen if capabilities(one, settings.backends).may_judge)
-    if named:
+    if resolved:
         rest = "its share is left out" if able else "the verdict comes from the probes"
         notices += [f"{one} cannot judge: {rest}" for one in chosen if one not in able]
     return able
@@ -352,6 +361,16 @@ def _backend_of_the_only_key(settings: Settings) -> str:
             f"keys for {len(found)} providers are set ({', '.join(found)}); name the builder with --build-backend"
         )
     return found[0] if found else ""
+
+
+def single_evaluator(settings: Settings, *, several_named: bool) -> str:
+    """The model that judges where nobody named can: a vendor's whose key is set; empty where there is none.
+
+    Raises UsageError where nobody was named and keys of several vendors are there to choose from.
+    """
+    if not several_named:
+        return _backend_of_the_only_key(settings)
+    return next((name for name in VENDOR_DEFAULTS if _has_key(name, settings)), "")
 
 
 def _has_key(backend: str, settings: Settings) -> bool:

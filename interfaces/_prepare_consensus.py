@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +13,17 @@ from bessemer.actors.judging import load_preset
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
-from bessemer.interfaces._prepare import Prepared, Request, assemble, choose_urgency, usable, user_criteria
+from bessemer.interfaces._panels import authenticated, through_massgen
+from bessemer.interfaces._prepare import (
+    Prepared,
+    Request,
+    assemble,
+    choose_urgency,
+    prepare_evaluate,
+    single_evaluator,
+    usable,
+    user_criteria,
+)
 from bessemer.pipelines.consensus import ConsensusPlan, Pace, Policy, RuleName, find
 
 MAX_AGENTS = 100
@@ -38,12 +48,15 @@ class PanelRequest:
     rule: str = "majority"
     quorum: int | None = None
     policy: str = "default"
+    error_bound: float = 0.1
     pace: str = "fast"
     max_rounds: int = 3
     cost_budget: MicroDollars | None = None
     account: str | None = None
     time_budget: float | None = None
     overnight: bool = False
+    massgen: bool = False
+    """Whether the panel is an installed MassGen's."""
     work_dir: Path | None = None
     output_file: Path | None = None
     cwd: Path = field(default_factory=Path.cwd)
@@ -54,6 +67,8 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
     notices: list[str] = []
     find(request.mode)
     backends = _panel(request, settings, notices)
+    if not backends:
+        return _by_probes(request, settings, notices)
     if request.quorum is not None and request.quorum > len(backends):
         raise UsageError(f"--quorum {request.quorum} is more than the {len(backends)} backends; lower it or add some")
     criteria = user_criteria(
@@ -76,6 +91,7 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
         rule=_one_of(request.rule, get_args(RuleName), "--rule"),
         quorum=request.quorum,
         policy=_one_of(request.policy, get_args(Policy), "--policy"),
+        error_bound=request.error_bound,
         pace=_one_of(request.pace, get_args(Pace), "--pace"),
         max_rounds=request.max_rounds,
         time_budget=request.time_budget,
@@ -90,17 +106,55 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
 
 
 def _panel(request: PanelRequest, settings: Settings, notices: list[str]) -> tuple[str, ...]:
+    """The panel; without a key for any of it the model of a key that is there; empty where only probes are left."""
     named = list(request.backends) or [one for one in settings.eval.backends if one != "probes"]
     if not named:
         raise UsageError("no backend is named; give --backends A B C, or set eval.backends in the configuration")
-    backends = tuple(usable(one, settings, notices) for one in named)
+    backends = authenticated(named, lambda one: usable(one, settings, notices), notices)
+    if not backends:
+        return _in_their_place(request, named, settings, notices)
     if twice := [one for one in backends if backends.count(one) > 1]:
         raise UsageError(f"{twice[0]} is named {backends.count(twice[0])} times; name each backend once")
+    backends = through_massgen(backends, settings, notices, asked=request.massgen)
     if len(backends) > MAX_AGENTS:
         raise UsageError(f"--backends names {len(backends)}; name at most {MAX_AGENTS}")
     if silent := [one for one in backends if not capabilities(one, settings.backends).may_judge]:
         raise UsageError(f"{silent[0]} cannot judge answers, so it cannot sit on a panel; name another backend")
     return backends
+
+
+def _in_their_place(
+    request: PanelRequest, named: Sequence[str], settings: Settings, notices: list[str]
+) -> tuple[str, ...]:
+    alone = single_evaluator(settings, several_named=True)
+    if alone:
+        notices.append(f"no backend that was named has a key: {alone} answers in their place")
+        return (usable(alone, settings, notices),)
+    if request.mode != "evaluate":
+        usable(named[0], settings, notices)
+        raise UsageError("no backend that was named can be used; name others")
+    notices.append("no backend that was named has a key: the verdict comes from the probes")
+    return ()
+
+
+def _by_probes(request: PanelRequest, settings: Settings, notices: list[str]) -> Prepared:
+    """Judge by probes alone what a panel without a key cannot."""
+    if len(request.artifacts) > 1:
+        raise UsageError(f"probes judge one folder, and {len(request.artifacts)} artifacts are named; give one folder")
+    alone = Request(
+        task=_task(request),
+        prior_answer=str(request.artifacts[0]) if request.artifacts else ".",
+        criteria=request.criteria,
+        criteria_file=request.criteria_file,
+        criteria_preset=request.criteria_preset,
+        eval_backends=("probes",),
+        cost_budget=request.cost_budget,
+        account=request.account,
+        time_budget=request.time_budget,
+        cwd=request.cwd,
+    )
+    prepared = prepare_evaluate(alone, settings)
+    return replace(prepared, notices=(*notices, *prepared.notices))
 
 
 def _task(request: PanelRequest) -> str:

@@ -227,7 +227,7 @@ class Backend(Protocol):
     async def close(self) -> None: ...
 
 
-ALIASES = {"gemini": "google", "grok": "xai", "claude_code": "claude-code"}
+ALIASES = {"claude": "anthropic", "gemini": "google", "grok": "xai", "claude_code": "claude-code"}
 _SPEC = re.compile(r"^(?P<provider>[a-z0-9][a-z0-9_-]*)[/:](?P<model>\S+)$", re.IGNORECASE)
 
 

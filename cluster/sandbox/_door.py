@@ -22,6 +22,8 @@ DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "no
 
 TRIAL_SECONDS = 20.0
 _AUTOMATIC: tuple[DoorName, ...] = ("seatbelt",) if sys.platform == "darwin" else ("bubblewrap", "sandlock")
+_CONTAINERS: tuple[DoorName, ...] = ("docker", "podman")
+_CHOICES = {"auto": _AUTOMATIC, "container": (*_CONTAINERS, *_AUTOMATIC)}
 _PROGRAMS = {"seatbelt": "sandbox-exec", "docker": "docker", "podman": "podman"}
 _TRIAL = """
 import os, socket, sys
@@ -77,15 +79,17 @@ def preferred_door() -> str:
 
 @functools.cache
 def find_door(preference: str = "auto") -> Door:
-    """The door to use, tried once per process: `auto` or a door's name.
+    """The door to use, tried once per process: `auto`, `container` (one of those where it works, else as `auto`) or a
+    door's name.
 
     Raises SandboxUnavailable where it does not work: the trial must run, find no network and write nowhere outside.
     """
     if preference == "none":
         return Door("none", "")
-    names = _AUTOMATIC if preference == "auto" else tuple(name for name in _known() if name == preference)
+    names = _CHOICES.get(preference) or tuple(name for name in _known() if name == preference)
     if not names:
-        raise SandboxUnavailable(f"no sandbox is called {preference!r}; choose auto or one of {', '.join(_known())}")
+        known = ", ".join((*_CHOICES, *_known()))
+        raise SandboxUnavailable(f"no sandbox is called {preference!r}; choose one of {known}")
     faults = []
     for name in names:
         door = Door(name, _binary(name))

@@ -1,4 +1,4 @@
-"""Agreement to spend: nothing is judged for money under a model that nobody named."""
+"""Agreement to spend: no money is spent on a model that nobody named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from bessemer.interfaces._prepare import Prepared
 from bessemer.interfaces.cli import _screen, _start
 
 
-def agree(prepared: Prepared, settings: Settings, files: Sequence[Path], *, said: bool) -> None:
+def agree(
+    prepared: Prepared, settings: Settings, files: Sequence[Path], *, said: bool, flag: str = "--eval-backends"
+) -> None:
     """Return where the run is free or the user has `said` what it may use; else ask, or refuse where nobody can answer.
 
     Raises UsageError without a terminal, and Exit(130) where the answer is no.
@@ -32,11 +34,11 @@ def agree(prepared: Prepared, settings: Settings, files: Sequence[Path], *, said
         several = f", -c {others[0].path}" if others else ""
         raise UsageError(
             f"this would use {models} for about {format_usd(found.cost)}, and nothing says that it may; choose with "
-            f"--eval-backends {models.split(', ')[0]}{several}, agree with --yes, or write it down with `bessemer init`"
+            f"{flag} {models.split(', ')[0]}{several}, agree with --yes, or write it down with `bessemer init`"
         )
     print(f"configuration: {configurations.in_use(files)}", file=sys.stderr)
     for one in others:
         print(f"  also there ({one.place}): -c {one.path}", file=sys.stderr)
     _screen.estimate(found)
-    if not typer.confirm(f"Judge with {models}?", default=True, err=True):
+    if not typer.confirm(f"Use {models}?", default=True, err=True):
         raise typer.Exit(130)

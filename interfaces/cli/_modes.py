@@ -24,6 +24,7 @@ Context = Annotated[
     list[Path] | None,
     typer.Option("--context", metavar="FILE", help="Text files to know of; repeatable.", rich_help_panel=PLACE),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the models and the cost without being asked.")]
 Depth = Annotated[str, typer.Option("--depth", help="dynamic, shallow, medium or deep.")]
 
 
@@ -65,17 +66,21 @@ def draft(
     config: list[Path] | None,
     *,
     address: str,
+    yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Have a document written and end with the run's exit code."""
+    """Have a document written and end with the run's exit code; on a model nobody named only after agreement."""
     from bessemer.interfaces._prepare_modes import prepare_draft
     from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._consent import agree
 
     settings = _start.settings_for(config, no_sandbox=False)
     prepared = prepare_draft(request, options, settings)
     if dry_run:
         _start.show_plan(prepared, settings, as_json)
         return
+    said = bool(yes or config or request.build_backend or settings.eval.backends)
+    agree(prepared, settings, config or [], said=said, flag="--backend")
     outcome = run_and_return(prepared, settings, config, address=address, as_json=as_json)
     raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json))

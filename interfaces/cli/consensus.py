@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bessemer.interfaces.cli._modes import Yes
 from bessemer.interfaces.cli.refine import (
     LIMITS,
     PLACE,
@@ -19,6 +20,7 @@ from bessemer.interfaces.cli.refine import (
     CriteriaPreset,
     DryRun,
     Json,
+    Massgen,
     NoSandbox,
     Overnight,
     Record,
@@ -31,7 +33,6 @@ DECIDING = "Deciding"
 Backends = Annotated[
     list[str] | None, typer.Option("--backends", help="The agents, one for each backend.", rich_help_panel=DECIDING)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the models and the cost without being asked.")]
 
 
 def consensus(
@@ -47,7 +48,19 @@ def consensus(
         int | None,
         typer.Option("--quorum", min=1, help="Fewest votes (more than half).", rich_help_panel=DECIDING),
     ] = None,
-    policy: Annotated[str, typer.Option("--policy", help="default or massgen.", rich_help_panel=DECIDING)] = "default",
+    policy: Annotated[
+        str, typer.Option("--policy", help="default, massgen or sequential.", rich_help_panel=DECIDING)
+    ] = "default",
+    error_bound: Annotated[
+        float,
+        typer.Option(
+            "--error-bound",
+            min=0.001,
+            max=0.49,
+            help="Sequential: most chance of being wrong.",
+            rich_help_panel=DECIDING,
+        ),
+    ] = 0.1,
     pace: Annotated[
         str, typer.Option("--pace", help="fast, or thrifty: ask few at once.", rich_help_panel=DECIDING)
     ] = "fast",
@@ -74,6 +87,7 @@ def consensus(
     budget_account: Account = None,
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
+    massgen_orchestrated: Massgen = False,
     work_dir: Annotated[
         Path | None, typer.Option("--work-dir", metavar="DIR", help="Where files go.", rich_help_panel=PLACE)
     ] = None,
@@ -110,16 +124,24 @@ def consensus(
         rule=rule,
         quorum=quorum,
         policy=policy,
+        error_bound=error_bound,
         pace=pace,
         max_rounds=max_rounds,
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
         overnight=overnight,
+        massgen=massgen_orchestrated,
         work_dir=work_dir,
         output_file=output_file,
     )
     prepared = prepare_consensus(request, settings)
     if not dry_run:
-        agree(prepared, settings, config or [], said=bool(yes or config or backends or settings.eval.backends))
+        agree(
+            prepared,
+            settings,
+            config or [],
+            said=bool(yes or config or backends or settings.eval.backends),
+            flag="--backends",
+        )
     go(prepared, settings, config, address=address, dry_run=dry_run, as_json=as_json)

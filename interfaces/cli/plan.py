@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bessemer.interfaces.cli._frame import emit, say
-from bessemer.interfaces.cli._modes import LIMITS, PLACE, Backend, Context, Depth
+from bessemer.interfaces.cli._modes import LIMITS, PLACE, Backend, Context, Depth, Yes
 from bessemer.interfaces.cli.refine import (
     Account,
     Address,
@@ -69,6 +69,7 @@ def new(
     time_budget: TimeBudget = None,
     config: Config = None,
     address: Address = "",
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +89,7 @@ def new(
         time_budget=_start.seconds(time_budget, "--time-budget"),
     )
     options = DraftOptions(mode="plan", context=context or (), depth=depth_named(depth), chunks=chunks)
-    draft(request, options, config, address=address, dry_run=dry_run, as_json=as_json)
+    draft(request, options, config, address=address, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()

@@ -49,6 +49,10 @@ EvalBackends = Annotated[
     list[str] | None,
     typer.Option("--eval-backends", help="The models that judge, or `probes`.", rich_help_panel=PLACE),
 ]
+Massgen = Annotated[
+    bool,
+    typer.Option("--massgen-orchestrated", help="Several judges as one MassGen process.", rich_help_panel=PLACE),
+]
 CostBudget = Annotated[
     str | None, typer.Option("--cost-budget", metavar="USD", help="Most dollars to spend.", rich_help_panel=LIMITS)
 ]
@@ -107,6 +111,7 @@ def refine(
     candidates: Candidates = None,
     build_backend: BuildBackend = None,
     eval_backends: EvalBackends = None,
+    massgen_orchestrated: Massgen = False,
     cost_budget: CostBudget = None,
     budget_account: Account = None,
     time_budget: TimeBudget = None,
@@ -143,6 +148,7 @@ def refine(
         candidates=candidates,
         build_backend=build_backend,
         eval_backends=eval_backends or (),
+        massgen=massgen_orchestrated,
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
@@ -166,6 +172,7 @@ def evaluate(
     criteria_preset: CriteriaPreset = None,
     probe: Probes = None,
     eval_backends: EvalBackends = None,
+    massgen_orchestrated: Massgen = False,
     cost_budget: CostBudget = None,
     budget_account: Account = None,
     time_budget: TimeBudget = None,
@@ -196,6 +203,7 @@ def evaluate(
         criteria_preset=criteria_preset,
         probes=probe or (),
         eval_backends=eval_backends or (),
+        massgen=massgen_orchestrated,
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),

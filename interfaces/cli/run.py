@@ -134,7 +134,10 @@ def export(
     home, _ = _home(None)
     with _ledger(home) as ledger:
         row = _find(ledger, run)
-    print(asyncio.run(export_result(home.run_directory(row.run), row.run, to, branch, patch)), file=sys.stderr)
+    print(
+        asyncio.run(export_result(home.run_directory(row.run), row.run, to, branch, patch, pipeline=row.pipeline)),
+        file=sys.stderr,
+    )
 
 
 @app.command()

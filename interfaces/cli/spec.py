@@ -9,7 +9,7 @@ import typer
 
 from bessemer.interfaces.cli import plan as plans
 from bessemer.interfaces.cli._frame import emit, say
-from bessemer.interfaces.cli._modes import Backend, Context, Depth
+from bessemer.interfaces.cli._modes import Backend, Context, Depth, Yes
 from bessemer.interfaces.cli.refine import (
     Account,
     Address,
@@ -42,6 +42,7 @@ def new(
     time_budget: TimeBudget = None,
     config: Config = None,
     address: Address = "",
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +62,7 @@ def new(
         time_budget=_start.seconds(time_budget, "--time-budget"),
     )
     options = DraftOptions(mode="spec", context=context or (), depth=depth_named(depth))
-    draft(request, options, config, address=address, dry_run=dry_run, as_json=as_json)
+    draft(request, options, config, address=address, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 RuleName = Literal["majority", "weighted", "ranked", "unanimous"]
-Policy = Literal["default", "massgen"]
+Policy = Literal["default", "massgen", "sequential"]
 EQUAL_WEIGHT = 1000
 """Weight of an agent whose agreement with outcomes was never measured."""
 
@@ -86,15 +86,22 @@ class Rules(_Frozen):
 
     rule: RuleName = "majority"
     quorum: int | None = Field(default=None, ge=1)
-    """Fewest counted votes for a decision; None is more than half of the panel."""
+    """Fewest counted votes for a decision; None is more than half of the panel, and two for `sequential`."""
     max_rounds: int = Field(default=3, ge=1, le=3)
     policy: Policy = "default"
-    """`massgen`: most valid votes, else the first submitted; its outcome may depend on the order of submission."""
+    """`massgen`: most valid votes, else the first submitted; its outcome may depend on the order of submission.
+    `sequential`: also stops below a majority, once the chance of being wrong is within `error_bound`."""
+    error_bound: float = Field(default=0.1, gt=0, lt=0.5)
+    """For `sequential`: the largest chance that the decision is wrong, by the measured accuracies."""
+    accuracies: dict[str, float] = Field(default_factory=dict)
+    """By agent, for `sequential`: how often it is right, 0 to 1; 0.5 where an agent is not named."""
     weights: dict[str, int] = Field(default_factory=dict)
     """By agent, for `weighted`; 1000 where an agent is not named."""
 
     def quorum_of(self, panel: int) -> int:
-        return self.quorum if self.quorum is not None else panel // 2 + 1
+        if self.quorum is not None:
+            return self.quorum
+        return min(2, panel) if self.policy == "sequential" else panel // 2 + 1
 
     def weight_of(self, agent: str) -> int:
         return self.weights.get(agent, EQUAL_WEIGHT) if self.rule == "weighted" else 1

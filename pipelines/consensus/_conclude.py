@@ -50,7 +50,7 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     await _let_settle(panel, cancel=ending == "cancelled")
     run, plan, decision = panel.run, panel.plan, panel.decision
     answer = panel.answers.get(decision.answer) if decision is not None else None
-    result = _write_answer(panel, answer) if answer is not None else ""
+    written = _write_answer(panel, answer) if answer is not None else []
     final = decision if ENDINGS[ending].status == "done" else None
     for row in vote_rows(run.id, panel.heard, panel.history, final):
         # Each by itself: a run that goes on later adds its further turns and repeats none.
@@ -73,8 +73,9 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
         next_dollar=await _next_dollar(panel, decision),
         position_bias=round(sum(biases) / len(biases), 3) if biases else None,
         rounds=max((one.act.round for one in panel.heard), default=0),
-        result=result,
+        result=str(written[0]) if written else "",
         directory=str(panel.files.directory),
+        files=tuple(str(path.relative_to(panel.files.directory)) for path in written),
         seconds=round(run.worked(), 1),
     )
     await panel.status("ended")
@@ -97,12 +98,13 @@ async def _let_settle(panel: Panel, *, cancel: bool) -> None:
             task.result()
 
 
-def _write_answer(panel: Panel, answer: Any) -> str:
+def _write_answer(panel: Panel, answer: Any) -> list[Path]:
+    """The files of the decided answer, `result.md` first."""
     written = panel.mode.write(panel.files.directory, answer)
     result = panel.files.directory / "result.md"
     if panel.plan.output_file and result in written:
         write_atomic(Path(panel.plan.output_file), result.read_bytes())
-    return str(result) if result in written else str(written[0]) if written else ""
+    return sorted(written, key=lambda path: path != result)
 
 
 def doubt_of(decision: Decision) -> Doubt:
@@ -132,6 +134,7 @@ def _explained(panel: Panel, decision: Decision | None, ending: Ending) -> str:
         "agreement": f"the same answer was written independently: {split}",
         "score": "each of two agents scored the other's answer; the higher score won"
         + tie.get(decision.tie_broken_by, ""),
+        "posterior": f"{split}; by measured accuracies it is wrong in {100 * (decision.error or 0):.1f} % of cases",
         "only_answer": "there is no other answer, and too few voted for it",
         "forced": f"forced without a majority after {decision.round} rounds: {split}"
         + tie.get(decision.tie_broken_by, ", a tie broken by who submitted first"),

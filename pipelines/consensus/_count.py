@@ -25,10 +25,13 @@ from bessemer.pipelines.consensus._acts import (
     latest,
     standing_answers,
 )
+from bessemer.pipelines.consensus._posterior import UNKNOWN, posterior
 from bessemer.pipelines.consensus._schulze import schulze_winners
 
 LAST_ROUND = 3
-How = Literal["majority", "weighted", "ranked", "unanimous", "agreement", "score", "only_answer", "forced", "none"]
+How = Literal[
+    "majority", "weighted", "ranked", "unanimous", "agreement", "score", "only_answer", "posterior", "forced", "none"
+]
 TieBreak = Literal["", "score", "hash", "first_submitted"]
 VoteState = Literal["counted", "stale", "own_answer", "not_shown", "empty"]
 
@@ -76,6 +79,8 @@ class Decision(_Frozen):
     forced: bool = False
     """Decided because rounds, time or money ran out, not because the rule was met."""
     tie_broken_by: TieBreak = ""
+    error: float | None = None
+    """Estimated chance that it is wrong; None where the policy estimates none."""
 
 
 def count(history: History, rules: Rules, number: int) -> Count:
@@ -129,6 +134,8 @@ def decide(history: History, rules: Rules, number: int) -> Decision | None:
     found = count(history, rules, number)
     if scored := _by_scores(history, found, number):
         return scored
+    if rules.policy == "sequential" and (confident := _confident(history, rules, found, number)):
+        return confident
     if len(found.voters) < found.quorum or not found.electorate:
         return None
     complete = _is_complete(history, rules, number)
@@ -237,7 +244,45 @@ def still_needed(history: History, rules: Rules, number: int) -> int:
     lead = max(votes.values(), default=0)
     heaviest = max((rules.weight_of(agent) for agent in found.electorate), default=1) or 1
     lacking = -(-(found.weight // 2 + 1 - lead) // heaviest)
+    if rules.policy == "sequential":
+        return _needed_for_confidence(history, rules, found, number, max(lacking, 1))
     return max(lacking, 1)
+
+
+def _beliefs(history: History, found: Count, number: int) -> dict[str, str]:
+    """What each agent stands for: its vote that counts, else its own answer."""
+    own = {agent: one.answer for agent, one in standing_answers(history, number).items()}
+    return {**own, **found.voters}
+
+
+def _confident(history: History, rules: Rules, found: Count, number: int) -> Decision | None:
+    """The answer whose chance of being wrong is within the bound, once as many as the quorum stand for it."""
+    beliefs = _beliefs(history, found, number)
+    if not beliefs:
+        return None
+    likely = posterior(beliefs, rules.accuracies)
+    winner = max(likely, key=lambda one: (likely[one], one))
+    votes = sum(answer == winner for answer in beliefs.values())
+    error = 1 - likely[winner]
+    if error > rules.error_bound or votes < found.quorum:
+        return None
+    about = {"votes": votes, "counted": len(beliefs), "error": round(error, 4)}
+    return _decision(found, winner, "posterior", number).model_copy(update=about)
+
+
+def _needed_for_confidence(history: History, rules: Rules, found: Count, number: int, most: int) -> int:
+    """Fewest further agents that could bring the leader within the bound, the most accurate first and all for it."""
+    beliefs = _beliefs(history, found, number)
+    likely = posterior(beliefs, rules.accuracies)
+    leader = max(likely, key=lambda one: (likely[one], one), default="?")
+    acted = {act.agent for act in history.acts if act.round == number}
+    left = sorted(set(found.electorate) - acted, key=lambda one: -rules.accuracies.get(one, UNKNOWN))
+    for more, agent in enumerate(left[:most], start=1):
+        beliefs[agent] = leader
+        enough = sum(answer == leader for answer in beliefs.values()) >= found.quorum
+        if enough and 1 - posterior(beliefs, rules.accuracies)[leader] <= rules.error_bound:
+            return more
+    return most
 
 
 def _decision(found: Count, winner: str, how: How, number: int) -> Decision:

@@ -31,7 +31,13 @@ class Panel:
         self.files = WorkFiles(Path(plan.work_dir) if plan.work_dir else run.directory)
         self.backends = {f"agent-{n}": backend for n, backend in enumerate(plan.backends, start=1)}
         self.history = History(panel=tuple(self.backends))
-        self.rules = Rules(rule=plan.rule, quorum=plan.quorum, max_rounds=plan.max_rounds, policy=plan.policy)
+        self.rules = Rules(
+            rule=plan.rule,
+            quorum=plan.quorum,
+            max_rounds=plan.max_rounds,
+            policy=plan.policy,
+            error_bound=plan.error_bound,
+        )
         self.heard: list[Heard] = []
         self.answers: dict[str, Any] = {}
         """Content by hash."""
@@ -60,7 +66,8 @@ class Panel:
         self.seed = int(await self.run.observe("seed", lambda: secrets.randbits(48)))
         self.values = await self.run.observe("values", lambda: measured_values(self.crew.home.lake_url))
         weights = {a: round(2 * EQUAL_WEIGHT * self.value(b)) for a, b in self.backends.items()}
-        self.rules = self.rules.model_copy(update={"weights": weights})
+        accuracies = {a: self.value(b) for a, b in self.backends.items()}
+        self.rules = self.rules.model_copy(update={"weights": weights, "accuracies": accuracies})
 
     @property
     def mode(self) -> Mode:

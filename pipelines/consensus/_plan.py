@@ -38,6 +38,8 @@ class ConsensusPlan(Plan):
     rule: RuleName = "majority"
     quorum: int | None = Field(default=None, ge=1)
     policy: Policy = "default"
+    error_bound: float = Field(default=0.1, gt=0, lt=0.5)
+    """For the policy `sequential`: the largest estimated chance of a wrong decision."""
     max_rounds: int = Field(default=3, ge=1, le=3)
     pace: Pace = "fast"
     """`thrifty` asks only as many at once as could decide the round; slower, and cheaper where agents agree."""
@@ -52,6 +54,10 @@ class ConsensusPlan(Plan):
 
     def models(self) -> tuple[str, ...]:
         return self.backends
+
+    @property
+    def all_at_once(self) -> bool:
+        return self.pace == "fast" and self.policy != "sequential"
 
 
 class Heard(_Frozen):
@@ -136,6 +142,8 @@ class ConsensusOutcome(Outcome):
     """Absolute path of `result.md`; empty where there is no answer."""
     directory: str = ""
     """Absolute path of the work directory."""
+    files: tuple[str, ...] = ()
+    """What the answer became, relative to the work directory."""
 
     def record(self) -> RunRecord:
         about = {"task": self.task, "eval_backend": " ".join(one.backend for one in self.agents), "rounds": self.rounds}

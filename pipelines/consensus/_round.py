@@ -134,7 +134,7 @@ async def _listen(panel: Panel, turns: list[Turn], there: dict[str, Heard]) -> l
     try:
         while decide(panel.history, panel.rules, panel.number) is None:
             room = still_needed(panel.history, panel.rules, panel.number)
-            room = len(turns) if panel.plan.pace == "fast" else room - len(under_way)
+            room = len(turns) if panel.plan.all_at_once else room - len(under_way)
             for turn in waiting[: max(room, 0)]:
                 under_way.add(asyncio.create_task(_take_turn(panel, turn), name=turn.asked.agent))
             waiting = waiting[max(room, 0) :]

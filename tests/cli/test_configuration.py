@@ -128,6 +128,17 @@ def test_nothing_is_judged_for_money_that_nobody_agreed_to(
     assert not (folder / ".bessemer" / "runs").exists()
 
 
+@pytest.mark.parametrize("words", [("plan", "new", "Make notes"), ("spec", "new", "Notes get lost")])
+def test_nothing_is_written_for_money_that_nobody_agreed_to(
+    words: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
+    _, said = told(capsys, *words, code=2)
+    assert "--backend anthropic/claude-opus-4-6" in said
+    assert "--yes" in said
+    assert not (folder / ".bessemer" / "runs").exists()
+
+
 def test_backends_are_listed_with_prices_and_without_keys(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["x", "--prompt-file", "note.md", *PANEL], "--prompt-file", "one way"),
         (["x", "--mode", "poetry", *PANEL], "'poetry'", "evaluate, general"),
         (["x", "--rule", "loudest", *PANEL], "'loudest'", "majority, weighted, ranked, unanimous"),
-        (["x", "--policy", "none", *PANEL], "'none'", "default, massgen"),
+        (["x", "--policy", "none", *PANEL], "'none'", "default, massgen, sequential"),
         (["x", "--pace", "slow", *PANEL], "'slow'", "fast, thrifty"),
         (["x", "--quorum", "4", *PANEL], "--quorum 4", "lower it"),
         (["x", "--max-rounds", "4", *PANEL], "4", ""),
@@ -63,6 +63,38 @@ def test_a_dry_run_shows_plan_and_price_and_starts_nothing(capsys: pytest.Captur
     assert shown["plan"]["context"] == "Some context.\n"
     assert [step["purpose"] for step in shown["estimate"]["steps"]] == ["consensus"] * 3
     assert shown["estimate"]["steps"][0]["most_steps"] == 3
+
+
+KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "XAI_API_KEY")
+
+
+@pytest.mark.parametrize(
+    ("key", "flags", "code", "said"),
+    [
+        ("XAI_API_KEY", ["consensus", "x"], 0, "left out: anthropic/claude-opus-4-6 needs a key"),
+        ("OPENAI_API_KEY", ["consensus", "x"], 0, "openai/gpt-5.4 answers in their place"),
+        ("OPENAI_API_KEY", ["evaluate", "note.md"], 0, "openai/gpt-5.4 judges in their place"),
+        ("", ["evaluate", "note.md"], 0, "no backend that was named has a key: the verdict comes from the probes"),
+        ("", ["consensus", "x", "--mode", "evaluate"], 0, "the verdict comes from the probes"),
+        ("", ["consensus", "x"], 2, "needs a key: set XAI_API_KEY"),
+    ],
+)
+def test_a_panel_goes_on_without_whoever_has_no_key(
+    key: str,
+    flags: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in KEYS:
+        monkeypatch.delenv(name, raising=False)
+    if key:
+        monkeypatch.setenv(key, "x")
+    named = "--eval-backends" if flags[0] == "evaluate" else "--backends"
+    words = [*flags, "--dry-run", "--json", named, "xai/grok-4.20-0309-reasoning", "anthropic/claude-opus-4-6"]
+    assert _frame.run(words, command()) == code
+    assert said in capsys.readouterr().err
 
 
 def test_one_backend_is_said_to_be_alone(capsys: pytest.CaptureFixture[str]) -> None:

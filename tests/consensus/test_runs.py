@@ -176,3 +176,25 @@ def test_a_run_killed_in_the_middle_decides_the_same_and_buys_nothing_twice(worl
     assert len(settled) == 6
     rows = world.lake.sql(f"SELECT count(*) AS n FROM votes WHERE run = '{outcome['run']}'").to_pylist()
     assert rows == [{"n": 6}]
+
+
+@pytest.mark.long
+def test_every_rule_decides_and_says_how(world: PanelWorld) -> None:
+    world.script(*panel_of_three(), price=1)
+    for flags, how in (
+        (("--rule", "weighted"), "weighted"),
+        (("--rule", "ranked"), "ranked"),
+        (("--policy", "massgen"), "majority"),
+        (("--policy", "sequential"), "majority"),
+    ):
+        outcome, code = ended(world, *flags)
+        assert (code, outcome["decision"]["how"], outcome["by"]) == (0, how, ["scripted/a"])
+
+
+@pytest.mark.long
+def test_a_used_up_time_budget_forces_what_there_is(world: PanelWorld) -> None:
+    slow = [rule(voted("answer-1", "answer-2"), text="Answers of others", latency=120.0)]
+    world.script(*slow, *panel_of_three()[3:])
+    outcome, code = ended(world, "--time-budget", "25s")
+    assert (code, outcome["ending"], outcome["decision"]["forced"]) == (3, "deadline", True)
+    assert outcome["answer"] is not None

@@ -12,6 +12,7 @@ from bessemer.actors.backends.agents._access import (
     access_of,
     agent_keys,
     billing,
+    call_seconds,
     check_access,
     has_login,
     login_home,
@@ -20,6 +21,7 @@ from bessemer.actors.backends.agents._access import (
     program_name,
     substitute,
 )
+from bessemer.actors.backends.agents._massgen import MASSGEN, members
 from bessemer.actors.backends.agents._program import find_program
 from bessemer.actors.backends.base import Backend, BackendName
 from bessemer.cluster.backend_settings import BackendSettings
@@ -31,14 +33,17 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENTS",
     "COMMAND",
+    "MASSGEN",
     "Billing",
     "access_of",
     "agent_keys",
     "billing",
+    "call_seconds",
     "check_access",
     "find_program",
     "has_login",
     "login_home",
+    "members",
     "missing_program",
     "open_agent",
     "priced_as",

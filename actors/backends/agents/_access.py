@@ -12,12 +12,13 @@ from bessemer.actors.backends.agents._claude_code import ClaudeCode
 from bessemer.actors.backends.agents._codex import Codex
 from bessemer.actors.backends.agents._copilot import Copilot
 from bessemer.actors.backends.agents._gemini_cli import GeminiCli
+from bessemer.actors.backends.agents._massgen import MASSGEN, VENDORS, Massgen, members
 from bessemer.actors.backends.agents._program import find_program
 from bessemer.actors.backends.base import BackendName
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import MissingKey, SettingsError, UnknownBackend
 
-_KNOWN: tuple[Agent, ...] = (ClaudeCode(), Codex(), GeminiCli(), Copilot())
+_KNOWN: tuple[Agent, ...] = (ClaudeCode(), Codex(), GeminiCli(), Copilot(), Massgen())
 AGENTS = {one.provider: one for one in _KNOWN}
 COMMAND = "command"
 _VENDOR_KEYS: dict[str, tuple[str, ...]] = {
@@ -25,7 +26,9 @@ _VENDOR_KEYS: dict[str, tuple[str, ...]] = {
     "codex": ("OPENAI_API_KEY",),
     "gemini-cli": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     "copilot": ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"),
+    MASSGEN: ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"),
 }
+_INSTALL = {MASSGEN: "uv tool install"}
 
 
 class Billing(NamedTuple):
@@ -37,6 +40,9 @@ class Billing(NamedTuple):
 
 def agent_keys(provider: str, settings: BackendSettings) -> tuple[str, ...]:
     """Variables of the keys an agent's traffic can be paid with."""
+    if provider == MASSGEN:
+        told = [found for name in VENDORS if (found := settings.vendor(name).key_variable)]
+        return (*told, *_VENDOR_KEYS[provider])
     vendor = AGENTS[provider].fallback
     own = settings.vendor(vendor).key_variable if vendor else ""
     own = own or (settings.google.key_variable if provider == "gemini-cli" else "")
@@ -70,9 +76,8 @@ def check_access(name: BackendName, settings: BackendSettings, environ: Mapping[
             f"`bessemer backend login {name.provider}` (unmetered, so refused under a cap)"
         )
     if access == "key" and not AGENTS[name.provider].vendors(name.model):
-        raise SettingsError(
-            f"{name.provider} cannot reach the model {name.model!r} with a key; name a gpt or claude model"
-        )
+        wanted = "anthropic/…+openai/…+google/…" if name.provider == MASSGEN else "a gpt or claude model"
+        raise SettingsError(f"{name.provider} cannot reach the model {name.model!r} with a key; name {wanted}")
 
 
 def billing(settings: BackendSettings) -> Billing:
@@ -95,6 +100,11 @@ def has_login(provider: str, settings: BackendSettings) -> bool:
     return any((home / name).is_file() for name in AGENTS[provider].credentials)
 
 
+def call_seconds(backend: str, settings: BackendSettings) -> float | None:
+    """How long one call may take where a backend needs longer than a model does; None where it does not."""
+    return settings.agents.massgen.seconds if backend.partition("/")[0] == MASSGEN else None
+
+
 def program_name(name: BackendName, settings: BackendSettings) -> str:
     """What is looked for on PATH."""
     if name.provider == COMMAND:
@@ -107,6 +117,9 @@ def priced_as(backend: str, settings: BackendSettings) -> str:
     provider, _, model = backend.partition("/")
     if provider not in billing(settings).metered:
         return backend
+    if provider == MASSGEN:
+        # Its own call costs nothing: the gateway books each request of its models at that model's price.
+        return next(iter(members(model)), backend)
     return next((f"{vendor}/{model}" for vendor in AGENTS[provider].vendors(model)), backend)
 
 
@@ -131,5 +144,6 @@ def missing_program(provider: str, settings: BackendSettings) -> str:
     agent = AGENTS[provider]
     name = settings.agents.of(provider).program or agent.program
     return (
-        f"{provider} needs the program {name!r}, which is not on PATH; install it with: npm install -g {agent.package}"
+        f"{provider} needs the program {name!r}, which is not on PATH; install it with: "
+        f"{_INSTALL.get(provider, 'npm install -g')} {agent.package}"
     )

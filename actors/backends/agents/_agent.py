@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bessemer.actors.backends.base import Usage
@@ -32,6 +34,8 @@ class Place(NamedTuple):
     """The gateway's token; empty where the agent uses its own login."""
     max_output_tokens: int = 32_000
     effort: str = ""
+    seconds: float = 300.0
+    """When the run is ended."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Files it must find, by path relative to its HOME."""
+    gather: Callable[[str, Path], str] | None = None
+    """Makes of its standard output and its workspace what `read` reads; None where its standard output says it all."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Agent(Protocol):
     program: str
     """Its usual name on PATH."""
     package: str
-    """The npm package it comes from."""
+    """The package it comes from."""
     fallback: str
     """The vendor whose API answers in its place where the program is missing; empty where none does."""
     credentials: tuple[str, ...]

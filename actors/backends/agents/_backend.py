@@ -13,6 +13,7 @@ from bessemer.actors.backends._context import current_call
 from bessemer.actors.backends._failures import one_line
 from bessemer.actors.backends.agents._agent import Agent, Answer, Place, UnreadableOutput
 from bessemer.actors.backends.agents._login import borrowed_login
+from bessemer.actors.backends.agents._massgen import MASSGEN
 from bessemer.actors.backends.agents._program import Program
 from bessemer.actors.backends.agents._run import Folders, folders, put_files, run_agent
 from bessemer.actors.backends.agents._text import NotOneBlock, block_of, prompt_of
@@ -59,7 +60,7 @@ class AgentBackend:
         self._gateway = gateway
         command = settings.commands.get(name.model) if name.provider == "command" else None
         self._visible = command.visible if command else ()
-        self._by_file = command is not None and command.prompt == "file"
+        self._by_file = name.provider == MASSGEN or (command is not None and command.prompt == "file")
         self._memory_mb = 4096 if command else settings.agents.of(name.provider).memory_mb
 
     async def request(self, request: ModelRequest) -> Reply:
@@ -107,12 +108,13 @@ class AgentBackend:
             token=way.session.token if way.session else "",
             max_output_tokens=self._settings.agents.max_output_tokens,
             effort=request.effort or "",
+            seconds=request.timeout,
         )
         launch = self._agent.launch(place)
         launch.env.update(way.env)
         await asyncio.to_thread(put_files, where.home, launch.files)
         try:
-            return await run_agent(
+            ran = await run_agent(
                 launch,
                 self._program,
                 where,
@@ -124,6 +126,10 @@ class AgentBackend:
             )
         except SandboxUnavailable as error:
             raise _failed("infrastructure", error.message) from None
+        if launch.gather is None or ran.killed_reason:
+            return ran
+        said = await asyncio.to_thread(launch.gather, ran.stdout, where.work)
+        return ran.model_copy(update={"stdout": said})
 
     def _reply(self, request: ModelRequest, ran: SandboxResult, session: Session | None, seconds: float) -> Reply:
         usage, answer = self._read(ran, session)

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from bessemer.cluster.sandbox import interpreter_paths
+
 _SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/", "/opt/")
 _INTERPRETERS = ("node", "bun", "deno")
 
@@ -30,7 +32,8 @@ def find_program(name: str) -> Program | None:
     visible = {str(_whole(real))}
     folders = []
     if interpreter := _interpreter(real):
-        visible.add(str(interpreter))
+        python = interpreter.name.startswith("python")
+        visible.update(interpreter_paths(str(interpreter)) if python else (str(interpreter),))
         folders.append(str(interpreter.parent))
     outside = tuple(sorted(path for path in visible if not path.startswith(_SYSTEM)))
     return Program(str(real), outside, tuple(folders))

@@ -1,0 +1,237 @@
+"""Many consensus runs at once through run host, backend host, ledger and lake, over real SDKs against the simulator.
+
+    python benchmarks/consensus_load.py [--runs 100] [--latency 0.2]       how long, and how much CPU
+    python benchmarks/consensus_load.py --study [--runs 100]               how right, at what cost
+
+Prints one JSON object. In the first mode every run is five agents that answer differently and then agree. In the second
+the models know each question with a known probability, and only this program knows the right answers: what the product
+decides is compared with them, under the ways of asking that `benchmarks/consensus.py` plays without calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.consensus import Agent, Question, wilson
+from bessemer.actors._hosts import lake_ref
+from bessemer.actors._wire import ask, encode
+from bessemer.actors.run_host import RunSpec
+from bessemer.cluster import ray_session
+from bessemer.cluster.settings import Settings, load_settings
+from bessemer.interfaces._driver import Driver
+from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces.simulator import running
+from bessemer.pipelines.consensus import ConsensusPlan
+
+HERE = Path(__file__).parent
+PANEL = (
+    "anthropic/claude-opus-4-6",
+    "openai/gpt-5.4",
+    "google/gemini-3.1-pro-preview",
+    "anthropic/claude-haiku-4-5",
+    "openai/gpt-5.4-mini",
+)
+ACCURACY, CORRELATION = 0.8, 0.3
+ROUNDS = 2
+WAYS: dict[str, dict[str, Any]] = {
+    "fast": {},
+    "thrifty": {"pace": "thrifty"},
+    "sequential": {"policy": "sequential"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--latency", type=float, default=0.2)
+    parser.add_argument("--study", action="store_true")
+    given = parser.parse_args()
+    questions = [Question(1, n, [Agent(ACCURACY, 1.0)] * len(PANEL), CORRELATION) for n in range(given.runs)]
+    rules = list(_known(questions)) if given.study else _agreeing()
+    with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
+        scenario = Path(folder, "scenario.yaml")
+        scenario.write_text(yaml.safe_dump({"rules": rules}))
+        with running(latency=str(given.latency), scenario=str(scenario)) as simulator:
+            os.environ.update(simulator.environment)
+            report = asyncio.run(_measure(Path(folder), given, questions, simulator.pid))
+    print(json.dumps(report, indent=2))
+
+
+def _vote(label: int) -> dict[str, Any]:
+    names = [f"answer-{n}" for n in range(1, len(PANEL))]
+    ranking = [f"answer-{label}", *(name for name in names if name != f"answer-{label}")]
+    ratings = [{"answer": name, "criterion": "overall", "score": 7} for name in ranking]
+    return {"action": "vote", "reason": "read", "answer": None, "vote": ranking[0], "ranking": ranking[:1]} | {
+        "ratings": ratings[:1]
+    }
+
+
+def _answer(text: str) -> dict[str, Any]:
+    return {"action": "answer", "reason": "so it is", "answer": {"text": text, "files": []}}
+
+
+def _rule(data: dict[str, Any], text: str, backend: str | None = None) -> dict[str, Any]:
+    match = {"text": text, **({"backend": backend} if backend else {})}
+    return {"match": match, "answer": {"data": data}}
+
+
+def _stands(label: int, text: str) -> str:
+    return rf"answer name=.answer-{label}.\n\{{.{{0,30}}{text}"
+
+
+def _agreeing() -> list[dict[str, Any]]:
+    """Five answers, then everybody for the first agent's."""
+    later = [_rule(_vote(label), _stands(label, "choice-0")) for label in range(1, len(PANEL))]
+    first = [_rule(_answer(f"choice-{n}"), "Give|Answer|answer", backend) for n, backend in enumerate(PANEL)]
+    return [*later, _rule(_vote(1), "Answers of others"), *first]
+
+
+def _known(questions: list[Question]) -> Iterator[dict[str, Any]]:
+    """What each model takes for right. The scenario knows it for each question; which is right, it does not."""
+    for number, question in enumerate(questions):
+        where = rf"Question {number}\."
+        for agent, backend in enumerate(PANEL):
+            choice = _option(question, number, question.known(f"a{agent}", 2))
+            for label in range(1, len(PANEL)):
+                yield _rule(_vote(label), rf"(?s){where}.*{_stands(label, choice)}", backend)
+    for number, question in enumerate(questions):
+        where = rf"Question {number}\."
+        for agent, backend in enumerate(PANEL):
+            yield _rule(_vote(1 + agent % 2), rf"(?s){where}.*Answers of others.*name=.answer-2.", backend)
+            yield _rule(_vote(1), rf"(?s){where}.*Answers of others", backend)
+            yield _rule(_answer(_option(question, number, question.known(f"a{agent}"))), where, backend)
+
+
+def _option(question: Question, number: int, meant: str) -> str:
+    """The option as the models write it: no name tells which is right."""
+    return f"option-{question.chance(f'named/{meant}/{number}').getrandbits(40):010x}"
+
+
+async def _measure(folder: Path, given: Any, questions: list[Question], server: int) -> dict[str, Any]:
+    limits = {vendor: {"max_in_flight": 600} for vendor in ("anthropic", "openai", "google")}
+    settings = load_settings(flags={"state_dir": str(folder / "state"), "backends": limits}, cwd=folder)
+    await asyncio.to_thread(ray_session.join, private=True)
+    try:
+        crowd = Crowd(settings, server)
+        await crowd.hold("warm", 10, {})
+        if not given.study:
+            return _load(await crowd.hold("load", given.runs, {}), given)
+        found = {}
+        for way, how in WAYS.items():
+            held = await crowd.hold(way, given.runs, how)
+            found[way] = _study(held, questions)
+        return {"runs": given.runs, "agents": len(PANEL), "accuracy": ACCURACY, "correlation": CORRELATION, **found}
+    finally:
+        await asyncio.to_thread(ray_session.leave)
+
+
+class Crowd:
+    """Many runs of one home at once."""
+
+    def __init__(self, settings: Settings, server: int) -> None:
+        self._home, self._settings, self._server = home_of(settings), settings, psutil.Process(server)
+        self._driver = Driver(self._home)
+
+    async def hold(self, name: str, runs: int, how: dict[str, Any]) -> dict[str, Any]:
+        pinned = versions(self._settings)
+        specs = []
+        for number in range(runs):
+            plan = ConsensusPlan(task=f"Question {number}. Which option is right?", backends=PANEL, **how)
+            run = f"{name}-{number}"
+            pins = {"plan": plan.model_dump(mode="json"), **pinned}
+            specs.append(RunSpec(run=run, pipeline="consensus", pins=pins, caps={f"run:{run}": None}))
+        before, served, began = _cpu(self._server.pid), self._server.cpu_times(), time.monotonic()
+        outcomes = await asyncio.gather(*(self._one(spec) for spec in specs))
+        took = time.monotonic() - began
+        await ask(lake_ref(self._home), "flush", encode({}), within=120)
+        after = self._server.cpu_times()
+        return {
+            "seconds": took,
+            "cpu": _cpu(self._server.pid) - before,
+            "server_cpu": after.user + after.system - served.user - served.system,
+            "outcomes": outcomes,
+            "calls": sum(outcome["calls"] for outcome in outcomes),
+        }
+
+    async def _one(self, spec: RunSpec) -> dict[str, Any]:
+        await self._driver.start(spec)
+        return await self._driver.watch(spec, lambda event: None)
+
+
+def _load(held: dict[str, Any], given: Any) -> dict[str, Any]:
+    """The makespan against its floor: two rounds of waiting, or twice the bare SDK's CPU on all cores."""
+    calls = held["calls"]
+    bare = [_bare(vendor, given.latency) for vendor in ("anthropic", "openai", "google")]
+    sdk = sum(n * one for n, one in zip((2, 2, 1), bare, strict=True)) / len(PANEL)
+    server = 1000 * held["server_cpu"] / calls
+    cores = os.cpu_count() or 1
+    floor = max(ROUNDS * given.latency, calls * (2 * sdk + server) / 1000 / cores)
+    return {
+        "runs": given.runs,
+        "agents": len(PANEL),
+        "calls": calls,
+        "decided": sum(outcome["ending"] == "decided" for outcome in held["outcomes"]),
+        "makespan_seconds": round(held["seconds"], 2),
+        "floor_seconds": round(floor, 2),
+        "times_the_floor": round(held["seconds"] / floor, 2),
+        "cpu_ms_per_call": round(1000 * held["cpu"] / calls, 2),
+        "bare_sdk_cpu_ms_per_call": round(sdk, 2),
+        "server_cpu_ms_per_call": round(server, 2),
+        "cores": cores,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def _bare(vendor: str, latency: float) -> float:
+    """CPU milliseconds of a bare SDK's call."""
+    line = [sys.executable, str(HERE / "_bare.py"), vendor, "300", "100"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=300)
+    return float(json.loads(done.stdout.splitlines()[-1])["cpu_ms_per_call"])
+
+
+def _study(held: dict[str, Any], questions: list[Question]) -> dict[str, Any]:
+    right = 0
+    for number, outcome in enumerate(held["outcomes"]):
+        answer = outcome["answer"] or {}
+        right += answer.get("text") == _option(questions[number], number, "right")
+    share, low, high = wilson(right, len(questions))
+    cost = sum(outcome["cost"] for outcome in held["outcomes"]) / 1_000_000
+    return {
+        "accuracy": round(share, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "calls_per_question": round(held["calls"] / len(questions), 3),
+        "usd_per_right_decision": round(cost / right, 6) if right else None,
+    }
+
+
+def _cpu(server: int) -> float:
+    """CPU seconds of this process and everything below it, the simulator left out."""
+    me = psutil.Process()
+    total = 0.0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            if process.pid != server:
+                times = process.cpu_times()
+                total += times.user + times.system
+        except psutil.Error:
+            continue
+    return total
+
+
+if __name__ == "__main__":
+    main()
