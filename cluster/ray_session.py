@@ -72,19 +72,30 @@ def _note() -> Path:
 
 def warm_cluster() -> WarmCluster | None:
     """The warm cluster of this user and machine, if it still lives."""
+    noted = _noted()
+    if noted is None:
+        return None
     try:
-        noted = WarmCluster(**json.loads(_note().read_text()))
         process = psutil.Process(noted.raylet)
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE and "raylet" in process.name()
-    except (OSError, ValueError, TypeError, psutil.Error):
+    except psutil.Error:
         return None
     return noted if alive else None
+
+
+def _noted() -> WarmCluster | None:
+    try:
+        return WarmCluster(**json.loads(_note().read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def start_warm(num_cpus: int | None = None) -> WarmCluster:
     """Start the warm cluster, or return the one there is. Raises ClusterError when it does not come up in time."""
     if found := warm_cluster():
         return found
+    # Where only the raylet died, the rest of that cluster still runs and serves nobody.
+    stop_warm()
     port = _free_port()
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
@@ -96,8 +107,10 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     except subprocess.TimeoutExpired:
+        _end(port)
         raise ClusterError(f"Ray did not start within {START_SECONDS:.0f} s; see {temporary_directory()}") from None
     if done.returncode != 0:
+        _end(port)
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
         raise ClusterError(f"Ray did not start: {reason[0][:200]}; see {temporary_directory()}")
     raylet = _raylet_of(port)
@@ -107,11 +120,17 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
 
 
 def stop_warm() -> bool:
-    """End the warm cluster's processes, by their ids. False where none lives."""
-    found = warm_cluster()
-    if found is None:
+    """End the warm cluster's processes, by their ids, also where its raylet is dead. False where none lives."""
+    noted = _noted()
+    if noted is None:
         return False
-    port = found.address.rpartition(":")[2]
+    ended = _end(noted.address.rpartition(":")[2])
+    _note().unlink(missing_ok=True)
+    return ended
+
+
+def _end(port: str | int) -> bool:
+    """End what was started for the head at `port`; says whether there was anything."""
     processes = list(_processes_of(port))
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -120,8 +139,7 @@ def stop_warm() -> bool:
     for process in stubborn:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _note().unlink(missing_ok=True)
-    return True
+    return bool(processes)
 
 
 def join(address: str = "", *, private: bool = False, num_cpus: int | None = None) -> Joined:
