@@ -29,7 +29,7 @@ class Disk:
         self._image = self._make_image()
 
     def _make_image(self) -> Path | None:
-        memory = Path("/dev/shm")  # noqa: S108  (the image's writes need no real disk)
+        memory = Path("/dev/shm")
         number, name = tempfile.mkstemp(prefix="bsm-chaos-", dir=memory if memory.is_dir() else None)
         os.truncate(number, MEGABYTES * 2**20)
         os.close(number)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bessemer.actors.backends.base import Usage
-from bessemer.cluster.ledger import AttemptRow, CallRow, Ledger, RunRow, ScopeRow, StepRow
 from bessemer.cluster.lake import Lake
+from bessemer.cluster.ledger import AttemptRow, CallRow, Ledger, RunRow, ScopeRow, StepRow
 from bessemer.cluster.prices import PriceBook
 from bessemer.cluster.records import TABLES
 

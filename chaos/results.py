@@ -43,12 +43,16 @@ def read(path: Path) -> list[Result]:
     """What was written so far; none where there is no file. Raises UsageError for a line that is no result."""
     if not path.exists():
         return []
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; name a file with --results") from None
     found = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             found.append(Result.model_validate_json(line))
         except ValidationError:
-            raise UsageError(f"{path} line {number} is no result of a schedule; name another file, or move it") from None
+            raise UsageError(f"{path} line {number} is no schedule's result; name another file") from None
     return found
 
 

@@ -80,12 +80,20 @@ def draw(seed: int) -> Schedule:
     others: list[Work] = [Work("refine", 1), Work("consensus"), Work("score", SCORE_SIZES[0]), Work("refine", 1)]
     works += chance.sample(others, chance.randint(1, 3))
     cap = chance.choice((None, None, chance.uniform(0.3, 0.9), chance.uniform(1.0, 1.5)))
-    faults = sorted(_fault(chance, ground) for _ in range(chance.randint(2, 4)))
+    there = _there(ground, works)
+    faults = sorted(_fault(chance, there) for _ in range(chance.randint(2, 4)))
     return Schedule(seed, ground, tuple(works), cap if cap is None else round(cap, 3), tuple(faults))
 
 
-def _fault(chance: random.Random, ground: Ground) -> Fault:
-    kinds: list[Kind] = [kind for kind in (*VICTIMS, *TROUBLES) if kind != "postgresql" or ground == "postgresql"]
+def _there(ground: Ground, works: list[Work]) -> list[Kind]:
+    """What can befall these runs: a host that they do not use cannot be killed."""
+    absent: set[Kind] = set() if ground == "postgresql" else {"postgresql"}
+    if all(work.kind != "refine" for work in works):
+        absent |= {"builder_host", "prober_host", "reviewer_host"}
+    return [kind for kind in (*VICTIMS, *TROUBLES) if kind not in absent]
+
+
+def _fault(chance: random.Random, kinds: list[Kind]) -> Fault:
     kind = chance.choices(kinds, [WEIGHTS.get(one, 1.0) for one in kinds])[0]
     after, seconds, share = chance.uniform(0.02, 0.9), chance.uniform(0.5, 2.5), chance.uniform(0.2, 0.7)
     jump = chance.choice(JUMPS)

@@ -80,11 +80,13 @@ class Session:
         return result
 
     def _learn(self, works: tuple[Work, ...], place: Place) -> None:
-        for work in dict.fromkeys(works):
-            if work not in self._calm:
-                self._calm[work], seen = undisturbed(self._world, place, work, len(self._calm))
-                if wrong := complaints(seen):
-                    raise RuntimeError(f"an undisturbed {work.name} breaks its books: {wrong}")
+        unknown = tuple(work for work in dict.fromkeys(works) if work not in self._calm)
+        if not unknown:
+            return
+        found, seen = undisturbed(self._world, place, unknown)
+        if wrong := complaints(seen):
+            raise RuntimeError(f"undisturbed runs break their books: {wrong}")
+        self._calm |= found
 
     def _place(self, schedule: Schedule) -> Place:
         """The home of this seed's block, with a new cluster where the block is another."""

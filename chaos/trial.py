@@ -95,7 +95,10 @@ class Trial:
         unended = self._follow(self.injector)
         self._watching.set()
         watcher.join(60)
-        under_cap = {"used_under_cap": max(self._highest, self._used()), "billed_under_cap": self._billed()}
+        under_cap: dict[str, Any] = {
+            "used_under_cap": max(self._highest, self._used()),
+            "billed_under_cap": self._billed(),
+        }
         self.refused = sum(1 for one in self.courses if one.outcome and one.outcome["ending"] == "budget")
         if self.refused and not unended:
             unended = self._raise_cap()
@@ -190,7 +193,7 @@ class Trial:
     def _billed(self) -> int:
         return billed(served_for(self._world.served(), self.runs), PriceBook())
 
-    def _evidence(self, under_cap: dict[str, int], unended: list[str]) -> Evidence:
+    def _evidence(self, under_cap: dict[str, Any], unended: list[str]) -> Evidence:
         with self._place.ledger() as ledger:
             books = from_ledger(ledger, self.runs)
         results = {
@@ -224,12 +227,16 @@ class Trial:
             time.sleep(0.3)
 
 
-def undisturbed(world: World, place: Place, work: Work, number: int) -> tuple[Undisturbed, Evidence]:
-    """Carry a work out alone, with no fault and no cap: the measure of all disturbed runs of it."""
-    trial = Trial(world, place, Schedule(number, "files", (work,), None, ()), {})
+def undisturbed(world: World, place: Place, works: tuple[Work, ...]) -> tuple[dict[Work, Undisturbed], Evidence]:
+    """Carry each work out with no fault and no cap: the measure of all disturbed runs of it."""
+    trial = Trial(world, place, Schedule(0, "files", works, None, ()), {})
     seen = trial.carry_out()
-    run = trial.runs[0]
-    if run not in seen.results:
-        raise RuntimeError(f"an undisturbed {work.name} does not end: {seen.unended} {seen.errors}")
-    cost = sum(one.charge for one in seen.attempts)
-    return Undisturbed(seen.results[run], rows_of(seen.lake[run]), cost, len(seen.served)), seen
+    found = {}
+    for course in trial.courses:
+        run = course.spec.run
+        if run not in seen.results:
+            raise RuntimeError(f"an undisturbed {course.work.name} does not end: {seen.unended} {seen.errors}")
+        cost = sum(one.charge for one in seen.attempts if one.run == run)
+        requests = len(served_for(seen.served, [run]))
+        found[course.work] = Undisturbed(seen.results[run], rows_of(seen.lake[run]), cost, requests)
+    return found, seen
