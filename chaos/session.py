@@ -107,8 +107,10 @@ def _say_result(result: Result) -> None:
     more = f"; missed {', '.join(result.missed)}" if result.missed else ""
     broke = f"; broke off {len(result.broke_off)} times" if result.broke_off else ""
     say(f"  {fine} in {result.seconds} s, recovered in {result.recovery} s{broke}{more}")
-    for name, words in result.violations.items():
-        for line in words[:6]:
+    for words in result.broke_off:
+        say(f"    {words[:240]}")
+    for name, lines in result.violations.items():
+        for line in lines[:6]:
             say(f"  {name}: {line}")
     if result.violations:
         say(f"  again: make chaos ARGS='--seed {result.seed} --schedules 1'; files: {result.folder}")

@@ -28,7 +28,7 @@ def write_project(root: Path) -> None:
 
 
 def write_scenario(path: Path) -> None:
-    """What the models say. Texts to score match no rule: their answers are drawn from the request."""
+    """What the models say."""
     edit = _call("edit_file", path="answer.txt", old="bad", new="good")
     finish = _call("finish", changes_made="as asked", spec_compliance=[], verification="grep", remaining_gaps="")
     turns = [[_call("read_file", path="answer.txt")], [edit], [_call("list_files", folder=".")], [finish]]
@@ -38,6 +38,10 @@ def write_scenario(path: Path) -> None:
     ]
     rules += [{"match": {"persona": persona}, "answer": {"data": data}} for persona, data in _judgements().items()]
     rules += _panel()
+    rules += [
+        {"match": {"purpose": "score", "text": rf"text \d*{digit} of"}, "answer": {"data": {"score": digit + 1}}}
+        for digit in range(10)
+    ]
     path.write_text(yaml.safe_dump({"rules": rules}, sort_keys=False))
 
 

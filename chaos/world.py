@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from bessemer.interfaces._prepare import home_of
 from bessemer.interfaces.simulator import Simulator, running
 from chaos.clock import Clock
 from chaos.disk import Disk
-from chaos.nursery import Nursery
+from chaos.drivers import Drivers
 from chaos.processes import MARK
 from chaos.schedule import Ground
 from chaos.works import write_project, write_scenario
@@ -53,9 +54,10 @@ class World:
         given = {"scenario": str(self.root / "scenario.yaml"), "books": str(self.books)}
         self.vendor: Simulator = self._stack.enter_context(running(seed=SEED, latency=LATENCY, **given))
         os.environ.update(self.vendor.environment)
-        self.nursery = Nursery(self.root / "drivers.log")
+        self.drivers = Drivers(self.root / "drivers.log")
         self.database: Postgresql | None = None
         self._homes = 0
+        self._starting = threading.Lock()
 
     def database_now(self) -> Postgresql:
         """The database server, started when it is first needed. Raises RuntimeError where there is none."""
@@ -74,6 +76,12 @@ class World:
 
     def start_cluster(self) -> None:
         """See to it that there is a cluster, as `bessemer cluster up` does."""
+        with self._starting:
+            if not ray_session.warm_cluster():
+                self.drivers.retire()
+                self._start_cluster()
+
+    def _start_cluster(self) -> None:
         for left in reversed(range(START_TRIES)):
             try:
                 with self.clock.of_hosts():
@@ -99,11 +107,11 @@ class World:
 
     def kept(self) -> set[int]:
         """Processes that are the world's own."""
-        return {self.nursery.pid, self.vendor.pid} | ({self.database.pid} if self.database else set())
+        return self.drivers.pids | {self.vendor.pid} | ({self.database.pid} if self.database else set())
 
     def close(self, *, keep: bool = False) -> None:
         """End everything; with `keep` the files stay, those of the disk included."""
-        self.nursery.close()
+        self.drivers.close()
         self.stop_cluster()
         if self.database is not None:
             self.database.close()
