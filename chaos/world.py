@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bessemer.cluster import ray_session
-from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import Ledger
@@ -29,8 +28,8 @@ from chaos.works import write_project, write_scenario
 from tests._postgresql import Postgresql, programs
 
 LATENCY = "uniform:0.05-0.25"
-START_TRIES = 4
-"""A machine that is busy with other work may be too slow for Ray's own patience."""
+START_SECONDS = 300.0
+"""A machine that is busy with other work is too slow for the patience of Ray and of `cluster up`."""
 SEED = 7
 """Of the vendors: the same for every schedule, so that one undisturbed run is the measure of all of its kind."""
 
@@ -44,10 +43,28 @@ class World:
         self._stack = contextlib.ExitStack()
         self._before = {name: os.environ.get(name) for name in ("TMPDIR", MARK, "RAY_raylet_start_wait_time_s")}
         # Ray's files and the note of the warm cluster are the world's own.
-        os.environ.update({"TMPDIR": str(self.root), MARK: str(self.root), "RAY_raylet_start_wait_time_s": "80"})
+        os.environ.update(
+            {
+                "TMPDIR": str(self.root),
+                MARK: str(self.root),
+                "RAY_raylet_start_wait_time_s": f"{START_SECONDS - 20:.0f}",
+            }
+        )
         tempfile.tempdir = None
+        ray_session.START_SECONDS = START_SECONDS
+        self.database: Postgresql | None = None
+        self._homes = 0
+        self._starting = threading.Lock()
         self.clock = Clock(self.root)
         self.disk = Disk(self.root)
+        try:
+            self._set_up()
+        except BaseException:
+            self._stack.close()
+            self.disk.close()
+            raise
+
+    def _set_up(self) -> None:
         write_project(self.root / "project")
         write_scenario(self.root / "scenario.yaml")
         self.books = self.root / "books.jsonl"
@@ -55,9 +72,6 @@ class World:
         self.vendor: Simulator = self._stack.enter_context(running(seed=SEED, latency=LATENCY, **given))
         os.environ.update(self.vendor.environment)
         self.drivers = Drivers(self.root / "drivers.log")
-        self.database: Postgresql | None = None
-        self._homes = 0
-        self._starting = threading.Lock()
 
     def database_now(self) -> Postgresql:
         """The database server, started when it is first needed. Raises RuntimeError where there is none."""
@@ -79,17 +93,8 @@ class World:
         with self._starting:
             if not ray_session.warm_cluster():
                 self.drivers.retire()
-                self._start_cluster()
-
-    def _start_cluster(self) -> None:
-        for left in reversed(range(START_TRIES)):
-            try:
                 with self.clock.of_hosts():
                     ray_session.start_warm(os.cpu_count())
-                return
-            except ClusterError:
-                if not left:
-                    raise
 
     def stop_cluster(self) -> None:
         """End it, as `bessemer cluster down` does."""

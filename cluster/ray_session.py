@@ -105,18 +105,24 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
     _quiet_environment()
     _use_own_token()
     try:
+        warm = _started(command, port)
+    except BaseException:
+        _end(port)
+        raise
+    write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
+    return warm
+
+
+def _started(command: list[str], port: int) -> WarmCluster:
+    try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        _end(port)
         raise ClusterError(f"Ray did not start within {START_SECONDS:.0f} s; see {temporary_directory()}") from None
     if done.returncode != 0:
-        _end(port)
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
         raise ClusterError(f"Ray did not start: {reason[0][:200]}; see {temporary_directory()}")
     raylet = _raylet_of(port)
-    warm = WarmCluster(_address_of(raylet, port), raylet.pid, time.time(), sys.version.split()[0])
-    write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
-    return warm
+    return WarmCluster(_address_of(raylet, port), raylet.pid, time.time(), sys.version.split()[0])
 
 
 def stop_warm() -> bool:
@@ -246,8 +252,10 @@ def _processes_of(port: str | int) -> Iterator[psutil.Process]:
     for process in psutil.process_iter(["cmdline", "uids"]):
         line = process.info["cmdline"] or []
         mine = process.info["uids"] is not None and process.info["uids"].real == os.getuid()
-        # Ray replaces a loopback address by the machine's own, so only the port is certain.
-        if mine and any(word == f"--gcs_server_port={port}" or word.endswith(f":{port}") for word in line):
+        # Ray replaces a loopback address by the machine's own, so only the port is certain; a dead cluster's port may
+        # be another program's by now.
+        rays = any(str(temporary_directory()) in word or word == "ray.util.client.server" for word in line)
+        if mine and rays and any(word == f"--gcs_server_port={port}" or word.endswith(f":{port}") for word in line):
             yield process
             with contextlib.suppress(psutil.Error):
                 yield from process.children(recursive=True)
