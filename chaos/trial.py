@@ -90,7 +90,7 @@ class Trial:
         for course in self.courses:
             self._drive(course)
         self.injector.start()
-        unended = self._follow(self.injector)
+        unended = self._follow(FAULT_SECONDS)
         self._watching.set()
         watcher.join(60)
         under_cap: dict[str, Any] = {
@@ -100,6 +100,8 @@ class Trial:
         self.refused = sum(1 for one in self.courses if one.outcome and one.outcome["ending"] == "budget")
         if self.refused and not unended:
             unended = self._raise_cap()
+        self.injector.finish(FAULT_SECONDS)
+        self.recovery = max(0.0, time.monotonic() - self.injector.last)
         self._world.clock.jump(0.0)
         if not unended:
             unended = self._flush()
@@ -114,9 +116,9 @@ class Trial:
         home, spec = self._place.home.model_dump(mode="json"), course.spec.model_dump(mode="json")
         course.pid = self._world.drivers.start({"home": home, "spec": spec, "answer": str(course.answer)})
 
-    def _follow(self, injector: Injector | None) -> list[str]:
+    def _follow(self, longer: float) -> list[str]:
         """Resume each run until it ended; returns the runs that do not end, in words."""
-        deadline = time.monotonic() + END_SECONDS + (FAULT_SECONDS if injector else 0)
+        deadline = time.monotonic() + END_SECONDS + longer
         while not all(course.ended for course in self.courses):
             for course in self.courses:
                 if not course.ended and self._is_over(course):
@@ -124,9 +126,6 @@ class Trial:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        if injector is not None:
-            injector.finish(FAULT_SECONDS)
-            self.recovery = max(0.0, time.monotonic() - injector.last)
         return [f"{one.spec.run} ({one.work.name}): {one.errors[-3:]}" for one in self.courses if not one.ended]
 
     def _is_over(self, course: Course) -> bool:
@@ -157,7 +156,7 @@ class Trial:
             if course.outcome and course.outcome["ending"] == "budget":
                 course.outcome = None
                 self._drive(course)
-        return self._follow(None)
+        return self._follow(FAULT_SECONDS)
 
     def _flush(self) -> list[str]:
         """Wait until the lake has every row."""

@@ -13,7 +13,7 @@ from chaos import results
 from chaos.schedule import BLOCK, TROUBLES, VICTIMS, draw, ground_of, told
 
 SHORT = 40
-"""First of three seeds on files whose faults kill a run host and a backend host, drop connections and fill the disk."""
+"""First of three seeds on files: storms, dropped connections, a full disk, a clock, a driver, keeper and writer."""
 ROOT = Path(__file__).parent.parent.parent
 
 
