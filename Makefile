@@ -2,7 +2,8 @@
 #
 #   make demo    refine the example package with the embedded model (a download of 1.1 GB), without any key
 #   make test    the whole test suite              make lint    style, types, layers, secrets, locks, pages
-#   make bench   the benchmarks                    make chaos   only the tests that kill processes
+#   make bench   the benchmarks                    make chaos   schedules of faults over real runs
+#   make test ARGS='-m chaos'   only the tests that kill processes
 #   make test-long   the whole runs that the suite leaves out for time
 #   make docs    rewrite the pages made from code  make lock    rewrite the lock files
 #   make clean   remove what make made
@@ -29,7 +30,7 @@ ARGS ?=
 .PHONY: help demo test test-long lint consensus-study bench docs chaos lock clean install
 
 help:
-	@sed -n '3,11s/^# \{0,3\}//p' Makefile
+	@sed -n '3,12s/^# \{0,3\}//p' Makefile
 
 install: $(READY)
 
@@ -44,7 +45,7 @@ test-long: $(READY)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m long $(ARGS)
 
 chaos: $(READY)
-	@$(BIN)/python -m pytest -m chaos $(ARGS)
+	@$(BIN)/python -m chaos $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -72,19 +72,30 @@ def _note() -> Path:
 
 def warm_cluster() -> WarmCluster | None:
     """The warm cluster of this user and machine, if it still lives."""
+    noted = _noted()
+    if noted is None:
+        return None
     try:
-        noted = WarmCluster(**json.loads(_note().read_text()))
         process = psutil.Process(noted.raylet)
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE and "raylet" in process.name()
-    except (OSError, ValueError, TypeError, psutil.Error):
+    except psutil.Error:
         return None
     return noted if alive else None
+
+
+def _noted() -> WarmCluster | None:
+    try:
+        return WarmCluster(**json.loads(_note().read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def start_warm(num_cpus: int | None = None) -> WarmCluster:
     """Start the warm cluster, or return the one there is. Raises ClusterError when it does not come up in time."""
     if found := warm_cluster():
         return found
+    # Where only the raylet died, the rest of that cluster still runs and serves nobody.
+    stop_warm()
     port = _free_port()
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
@@ -94,6 +105,16 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
     _quiet_environment()
     _use_own_token()
     try:
+        warm = _started(command, port)
+    except BaseException:
+        _end(port)
+        raise
+    write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
+    return warm
+
+
+def _started(command: list[str], port: int) -> WarmCluster:
+    try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise ClusterError(f"Ray did not start within {START_SECONDS:.0f} s; see {temporary_directory()}") from None
@@ -101,17 +122,21 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
         raise ClusterError(f"Ray did not start: {reason[0][:200]}; see {temporary_directory()}")
     raylet = _raylet_of(port)
-    warm = WarmCluster(_address_of(raylet, port), raylet.pid, time.time(), sys.version.split()[0])
-    write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
-    return warm
+    return WarmCluster(_address_of(raylet, port), raylet.pid, time.time(), sys.version.split()[0])
 
 
 def stop_warm() -> bool:
-    """End the warm cluster's processes, by their ids. False where none lives."""
-    found = warm_cluster()
-    if found is None:
+    """End the warm cluster's processes, by their ids, also where its raylet is dead. False where none lives."""
+    noted = _noted()
+    if noted is None:
         return False
-    port = found.address.rpartition(":")[2]
+    ended = _end(noted.address.rpartition(":")[2])
+    _note().unlink(missing_ok=True)
+    return ended
+
+
+def _end(port: str | int) -> bool:
+    """End what was started for the head at `port`; says whether there was anything."""
     processes = list(_processes_of(port))
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -120,8 +145,7 @@ def stop_warm() -> bool:
     for process in stubborn:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _note().unlink(missing_ok=True)
-    return True
+    return bool(processes)
 
 
 def join(address: str = "", *, private: bool = False, num_cpus: int | None = None) -> Joined:
@@ -244,8 +268,10 @@ def _processes_of(port: str | int) -> Iterator[psutil.Process]:
     for process in psutil.process_iter(["cmdline", "uids"]):
         line = process.info["cmdline"] or []
         mine = process.info["uids"] is not None and process.info["uids"].real == os.getuid()
-        # Ray replaces a loopback address by the machine's own, so only the port is certain.
-        if mine and any(word == f"--gcs_server_port={port}" or word.endswith(f":{port}") for word in line):
+        # Ray replaces a loopback address by the machine's own, so only the port is certain; a dead cluster's port may
+        # be another program's by now.
+        rays = any(str(temporary_directory()) in word or word == "ray.util.client.server" for word in line)
+        if mine and rays and any(word == f"--gcs_server_port={port}" or word.endswith(f":{port}") for word in line):
             yield process
             with contextlib.suppress(psutil.Error):
                 yield from process.children(recursive=True)

@@ -79,6 +79,11 @@ class Postgresql:
                 raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()[-500:]}")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server; 0 while it is down."""
+        return self._process.pid if self._process else 0
+
     def answers(self) -> bool:
         import psycopg
 
