@@ -131,8 +131,10 @@ def _fault(door: Door) -> str:
             done = subprocess.run(
                 command, capture_output=True, timeout=TRIAL_SECONDS, check=False, env=dict(os.environ), cwd=work
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"does not run ({error.__class__.__name__})"
+        except subprocess.TimeoutExpired:
+            return f"does not end within {TRIAL_SECONDS:.0f} s"
+        except OSError as error:
+            return f"does not run ({error.strerror or error.__class__.__name__})"
     if done.returncode == 3:
         return "does not shut in"
     said = done.stderr.decode(errors="replace").strip().splitlines()
