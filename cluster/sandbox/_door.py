@@ -21,7 +21,22 @@ from bessemer.cluster.sandbox._policy import SandboxPolicy
 DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none"]
 
 TRIAL_SECONDS = 20.0
-_AUTOMATIC: tuple[DoorName, ...] = ("seatbelt",) if sys.platform == "darwin" else ("bubblewrap", "sandlock")
+_UNTESTED = "not tested by this project"
+LABELS: dict[DoorName, str] = {
+    "bubblewrap": "bubblewrap",
+    "sandlock": "Landlock and seccomp (sandlock)",
+    "seatbelt": f"Seatbelt (sandbox-exec); {_UNTESTED}",
+    "docker": f"docker; {_UNTESTED}",
+    "podman": f"podman; {_UNTESTED}",
+    "none": "none",
+}
+"""Every door, as people are told of it."""
+_BY_SYSTEM: dict[str, tuple[tuple[DoorName, ...], str]] = {
+    "darwin": (("seatbelt",), "see that /usr/bin/sandbox-exec runs, set sandbox.door to docker or podman,"),
+    "linux": (("bubblewrap", "sandlock"), "install bubblewrap,"),
+}
+_ELSEWHERE: tuple[tuple[DoorName, ...], str] = ((), "set sandbox.door to docker or podman,")
+"""Doors that are tried by themselves on each system, and what to do where none of them works."""
 _PROGRAMS = {"seatbelt": "sandbox-exec", "docker": "docker", "podman": "podman"}
 _TRIAL = """
 import os, socket, sys
@@ -40,6 +55,11 @@ class Door(NamedTuple):
 
     name: DoorName
     binary: str
+
+    @property
+    def label(self) -> str:
+        """The door as people are told of it."""
+        return LABELS[self.name]
 
     @property
     def namespaced(self) -> bool:
@@ -75,6 +95,11 @@ def preferred_door() -> str:
     return _preferred
 
 
+def automatic_doors(system: str) -> tuple[DoorName, ...]:
+    """The doors that `auto` tries on a system, named as `sys.platform` does."""
+    return _BY_SYSTEM.get(system, _ELSEWHERE)[0]
+
+
 @functools.cache
 def find_door(preference: str = "auto") -> Door:
     """The door to use, tried once per process: `auto` or a door's name.
@@ -83,23 +108,19 @@ def find_door(preference: str = "auto") -> Door:
     """
     if preference == "none":
         return Door("none", "")
-    names = _AUTOMATIC if preference == "auto" else tuple(name for name in _known() if name == preference)
-    if not names:
-        raise SandboxUnavailable(f"no sandbox is called {preference!r}; choose auto or one of {', '.join(_known())}")
+    if preference != "auto" and preference not in LABELS:
+        raise SandboxUnavailable(f"no sandbox is called {preference!r}; choose auto or one of {', '.join(LABELS)}")
+    names = automatic_doors(sys.platform) if preference == "auto" else (preference,)
     faults = []
     for name in names:
-        door = Door(name, _binary(name))
+        door = Door(name, _binary(name))  # type: ignore[arg-type]
         fault = _fault(door)
         if not fault:
             return door
         faults.append(f"{name}: {fault}")
-    raise SandboxUnavailable(
-        f"no sandbox works here ({', '.join(faults)}); install bubblewrap, or decide for --no-sandbox"
-    )
-
-
-def _known() -> tuple[DoorName, ...]:
-    return ("bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none")
+    remedy = _BY_SYSTEM.get(sys.platform, _ELSEWHERE)[1]
+    tried = ", ".join(faults) or f"none is known for {sys.platform}"
+    raise SandboxUnavailable(f"no sandbox works here ({tried}); {remedy} or decide for --no-sandbox")
 
 
 def _binary(name: str) -> str:
