@@ -93,7 +93,7 @@ def test_it_is_refused_in_one_line_before_anything_starts(
 @pytest.mark.timeout(600)
 def test_a_refused_key_and_a_web_page_are_told_by_what_they_are(short_tmp: Path, ray_cluster: str) -> None:
     asked = [*CHECK, "openai/gpt-5.4", "anthropic/claude-opus-4-6", "--json", "--address", ray_cluster]
-    for fault, kind, remedy in (("1:auth", "auth", "_API_KEY"), ("1:html", "infrastructure", "base_url")):
+    for fault, kind, remedy in (("1:auth", "auth", "_API_KEY"), ("1:html", "infrastructure", "base URL")):
         folder = short_tmp / kind
         folder.mkdir()
         with running(fault=[fault]) as simulator:
