@@ -51,7 +51,7 @@ def test_seatbelt_shuts_in_by_its_profile() -> None:
     [("darwin", "sandbox-exec"), ("linux", "install bubblewrap"), ("freebsd14", "sandbox.door")],
 )
 def test_where_none_works_the_remedy_is_that_systems(monkeypatch: pytest.MonkeyPatch, system: str, remedy: str) -> None:
-    monkeypatch.setattr(_door.sys, "platform", system)
+    monkeypatch.setattr("sys.platform", system)
     monkeypatch.setattr(_door, "_fault", lambda door: "not installed")
     _door.find_door.cache_clear()
     with pytest.raises(SandboxUnavailable) as caught:
