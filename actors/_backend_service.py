@@ -36,6 +36,7 @@ from bessemer.actors.backends._rate_headers import rate_hint
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
+from bessemer.cluster.collector import calm_collector
 from bessemer.cluster.errors import BessemerError, BudgetExhausted, MissingKey
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.limits import CircuitOpen, Feedback, Lease, LimitsLike
@@ -76,10 +77,12 @@ class BackendService:
         policy: RetryPolicy | None = None,
         day: DayBudget | None = None,
         keys: Path | None = None,
+        own_process: bool = False,
     ) -> None:
         """What is None is made as the settings say. `host` names the actor that this service lives in.
 
-        `keys` is a `.env` file that is read again when a key is missing.
+        `keys` is a `.env` file that is read again when a key is missing. `own_process` says that this process does
+        little else: then Python's garbage collector is set up for it.
         """
         self.settings = settings or BackendSettings()
         self._prices = prices or book_of(self.settings)
@@ -91,6 +94,7 @@ class BackendService:
         self._ledger = ledger
         self._telling: set[asyncio.Task[None]] = set()
         self._keys = keys
+        self._own_process = own_process
 
     @property
     def instance(self) -> str:
@@ -272,6 +276,8 @@ class BackendService:
 
     def _open(self, name: str) -> Backend:
         backend = self._open_with_keys(name)
+        if self._own_process:
+            calm_collector()
         if self.settings.record:
             return recorded(backend, Path(self.settings.record), lambda usage: self._books.price(name, usage))
         return backend

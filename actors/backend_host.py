@@ -42,6 +42,7 @@ class BackendHost:
             host=name,
             day=_day_of(made),
             keys=beside,
+            own_process=True,
         )
         self._calls = CallStream(self._service)
         self._metrics = HostMetrics(self._service, name)

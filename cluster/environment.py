@@ -179,7 +179,7 @@ def sandbox_row(settings: Settings) -> Row:
         found, _, remedy = str(error).partition(";")
         remedy = remedy.strip() or "install bubblewrap, for example with apt-get install bubblewrap"
         return Row(name="sandbox", state="missing", found=found, remedy=remedy)
-    return Row(name="sandbox", state="ok", found=str(getattr(door, "name", "") or door))
+    return Row(name="sandbox", state="ok", found=door.label)
 
 
 def find_browser() -> Browser | None:

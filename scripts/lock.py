@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MAIN, EMBEDDED = "requirements.lock", "requirements-embedded.lock"
-LOCKED_EXTRAS = ("dev", "postgres", "viewer")
+LOCKED_EXTRAS = ("dev", "postgres", "telemetry", "viewer")
 OPTIONS = (
     "--universal",
     "--generate-hashes",

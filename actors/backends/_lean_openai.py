@@ -16,7 +16,7 @@ from openai.resources.responses import AsyncResponses
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-_OPTIONS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
+from bessemer.actors.backends._lean import is_streamed, split
 
 
 class LeanAsyncOpenAI(AsyncOpenAI):
@@ -39,7 +39,7 @@ class _Chat(AsyncChat):
 
 class _Completions(AsyncCompletions):
     async def create(self, **given: Any) -> Any:
-        if _is_streamed(given):
+        if is_streamed(given):
             return await super().create(**given)
         body, options = _split(given)
         return await self._client.post("/chat/completions", cast_to=ChatCompletion, body=body, options=options)
@@ -47,23 +47,11 @@ class _Completions(AsyncCompletions):
 
 class _Responses(AsyncResponses):
     async def create(self, **given: Any) -> Any:
-        if _is_streamed(given):
+        if is_streamed(given):
             return await super().create(**given)
         body, options = _split(given)
         return await self._client.post("/responses", cast_to=Response, body=body, options=options)
 
 
-def _is_streamed(given: dict[str, Any]) -> bool:
-    return given.get("stream") is True
-
-
 def _split(given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """The request's body, and the SDK's per-request options."""
-    present = {name: value for name, value in given.items() if not _is_left_out(value)}
-    options = {_OPTIONS[name]: value for name, value in present.items() if name in _OPTIONS and value is not None}
-    body = {name: value for name, value in present.items() if name not in _OPTIONS}
-    return body, options
-
-
-def _is_left_out(value: Any) -> bool:
-    return isinstance(value, Omit | NotGiven)
+    return split(given, (Omit, NotGiven))

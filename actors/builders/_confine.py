@@ -39,7 +39,7 @@ class Confined:
             raise ToolFault(f"{path!r} is no usable path") from None
         if not real.is_relative_to(self.real_root):
             raise ToolFault(f"{path!r} is a link that leads out of the workspace; it is off limits")
-        if ".git" in real.relative_to(self.real_root).parts:
+        if any(part.lower() == ".git" for part in real.relative_to(self.real_root).parts):
             raise ToolFault(f"{path!r} is a link into git's own files and is off limits")
         return real
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, ParamSpec, TypeVar
 
+from bessemer.cluster.collector import calm_collector
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable
 from bessemer.cluster.ledger._ledger import Ledger
 from bessemer.cluster.ledger.operations import Answer, Operation
@@ -22,16 +22,6 @@ class _Member(NamedTuple):
 
     operations: list[Operation]
     answers: asyncio.Future[list[Answer]]
-
-
-def _calm_collector() -> None:
-    """A group makes thousands of small objects and drops them together; collecting in between is a fifth of the time.
-
-    What was loaded so far is not looked at again, and the collector waits for fifty thousand objects to pile up.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 class GroupCommit:
@@ -55,7 +45,7 @@ class GroupCommit:
         `own_process` says that this process does little else: then Python's garbage collector is set up for it.
         """
         if own_process:
-            _calm_collector()
+            calm_collector()
         self._ledger = ledger
         self._window = window
         self._max_group = max_group

@@ -21,9 +21,23 @@ from bessemer.cluster.sandbox._policy import SandboxPolicy
 DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none"]
 
 TRIAL_SECONDS = 20.0
-_AUTOMATIC: tuple[DoorName, ...] = ("seatbelt",) if sys.platform == "darwin" else ("bubblewrap", "sandlock")
+_UNTESTED = "not tested by this project"
+LABELS: dict[DoorName, str] = {
+    "bubblewrap": "bubblewrap",
+    "sandlock": "Landlock and seccomp (sandlock)",
+    "seatbelt": f"Seatbelt (sandbox-exec); {_UNTESTED}",
+    "docker": f"docker; {_UNTESTED}",
+    "podman": f"podman; {_UNTESTED}",
+    "none": "none",
+}
+"""Every door, as people are told of it."""
+_BY_SYSTEM: dict[str, tuple[tuple[DoorName, ...], str]] = {
+    "darwin": (("seatbelt",), "see that /usr/bin/sandbox-exec runs, set sandbox.door to docker or podman,"),
+    "linux": (("bubblewrap", "sandlock"), "install bubblewrap,"),
+}
+_ELSEWHERE: tuple[tuple[DoorName, ...], str] = ((), "set sandbox.door to docker or podman,")
+"""Doors that are tried by themselves on each system, and what to do where none of them works."""
 _CONTAINERS: tuple[DoorName, ...] = ("docker", "podman")
-_CHOICES = {"auto": _AUTOMATIC, "container": (*_CONTAINERS, *_AUTOMATIC)}
 _PROGRAMS = {"seatbelt": "sandbox-exec", "docker": "docker", "podman": "podman"}
 _TRIAL = """
 import os, socket, sys
@@ -42,6 +56,11 @@ class Door(NamedTuple):
 
     name: DoorName
     binary: str
+
+    @property
+    def label(self) -> str:
+        """The door as people are told of it."""
+        return LABELS[self.name]
 
     @property
     def namespaced(self) -> bool:
@@ -77,6 +96,11 @@ def preferred_door() -> str:
     return _preferred
 
 
+def automatic_doors(system: str) -> tuple[DoorName, ...]:
+    """The doors that `auto` tries on a system, named as `sys.platform` does."""
+    return _BY_SYSTEM.get(system, _ELSEWHERE)[0]
+
+
 @functools.cache
 def find_door(preference: str = "auto") -> Door:
     """The door to use, tried once per process: `auto`, `container` (one of those where it works, else as `auto`) or a
@@ -86,9 +110,9 @@ def find_door(preference: str = "auto") -> Door:
     """
     if preference == "none":
         return Door("none", "")
-    names = _CHOICES.get(preference) or tuple(name for name in _known() if name == preference)
-    if not names:
-        known = ", ".join((*_CHOICES, *_known()))
+    names = _choices(preference)
+    if not names and preference not in ("auto", "container"):
+        known = ", ".join(("auto", "container", *LABELS))
         raise SandboxUnavailable(f"no sandbox is called {preference!r}; choose one of {known}")
     faults = []
     for name in names:
@@ -97,13 +121,18 @@ def find_door(preference: str = "auto") -> Door:
         if not fault:
             return door
         faults.append(f"{name}: {fault}")
-    raise SandboxUnavailable(
-        f"no sandbox works here ({', '.join(faults)}); install bubblewrap, or decide for --no-sandbox"
-    )
+    remedy = _BY_SYSTEM.get(sys.platform, _ELSEWHERE)[1]
+    tried = ", ".join(faults) or f"none is known for {sys.platform}"
+    raise SandboxUnavailable(f"no sandbox works here ({tried}); {remedy} or decide for --no-sandbox")
 
 
-def _known() -> tuple[DoorName, ...]:
-    return ("bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none")
+def _choices(preference: str) -> tuple[DoorName, ...]:
+    """The doors to try for a preference, in order; none where nothing is called so."""
+    if preference == "container":
+        return (*_CONTAINERS, *automatic_doors(sys.platform))
+    if preference == "auto":
+        return automatic_doors(sys.platform)
+    return tuple(name for name in LABELS if name == preference)
 
 
 def _binary(name: str) -> str:

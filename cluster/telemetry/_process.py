@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 SCOPE = "bessemer"
+SPAN_INTERVAL = 1000
+METRIC_INTERVAL = 5000
+"""Milliseconds. A host can end soon after its run: the SDK's own minute would lose most of its metrics."""
 
 
 class Telemetry(NamedTuple):
@@ -100,8 +103,17 @@ def _collector(endpoint: str) -> tuple[SpanProcessor, MetricReader]:
             f"telemetry to {endpoint} needs the OTLP exporter, which is not installed; {HINT}"
         ) from None
     # Headers with credentials are read by the exporter itself, from OTEL_EXPORTER_OTLP_HEADERS.
-    traces = BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces"))
-    return traces, PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics"))
+    spans = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
+    metrics = OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics")
+    return (
+        BatchSpanProcessor(spans, schedule_delay_millis=_interval("OTEL_BSP_SCHEDULE_DELAY", SPAN_INTERVAL)),
+        PeriodicExportingMetricReader(metrics, _interval("OTEL_METRIC_EXPORT_INTERVAL", METRIC_INTERVAL)),
+    )
+
+
+def _interval(variable: str, default: int) -> int | None:
+    """Milliseconds between exports; None leaves it to the SDK, which reads the variable itself."""
+    return None if os.environ.get(variable) else default
 
 
 def _file(path: Path) -> SpanProcessor:

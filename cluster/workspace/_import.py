@@ -78,8 +78,8 @@ class FirstCommit:
 
     def _link(self, path: str, place: Path) -> bytes:
         target = _paths.target_of(place)
-        if _paths.link_escapes(self._listing.root, path, target):
-            raise DeliverableError(f"{str(place)!r} {_paths.ESCAPES}")
+        if problem := _paths.link_problem(self._listing.root, path, target):
+            raise DeliverableError(f"{str(place)!r} {problem}")
         return os.fsencode(target)
 
     def _check(self, place: Path, content: bytes) -> None:

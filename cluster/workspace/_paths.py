@@ -28,6 +28,7 @@ JUNK_FILES = frozenset({".DS_Store", ".coverage"})
 
 GIT_LINK = "is a git repository inside the work; move it elsewhere or remove its .git"
 ESCAPES = "is a symbolic link that leads outside; replace it by a copy of its target"
+INTO_GIT = "is a symbolic link into git's own files; remove it or replace it by a copy of its target"
 NOT_UTF8 = "has a name that is not UTF-8; rename it"
 RESERVED = "has a name that git keeps for itself; rename it"
 SPECIAL = "is a FIFO, socket or device; remove it"
@@ -82,19 +83,28 @@ def name_problem(path: str) -> str | None:
     return None
 
 
-def link_escapes(root: Path, path: str, target: str) -> bool:
-    """Whether the symbolic link at `root/path` leads outside `root`, by its words or by where it really ends.
+def is_gits(path: str) -> bool:
+    """Whether a path names git's own files or leads through them, on a disk that tells no case apart too."""
+    return any(part.lower() == ".git" or _GIT_ALIAS.fullmatch(part) for part in path.split("/"))
 
-    Both are asked: the words decide where it leads once copied, and other links on the way may bend it.
+
+def link_problem(root: Path, path: str, target: str) -> str | None:
+    """Why the symbolic link at `root/path` cannot be taken: it leads outside `root` or into git's own files.
+
+    Its words and where it really ends are both asked: the words decide where it leads once copied, and other links on
+    the way may bend it.
     """
     if target.startswith("/") or not target:
-        return True
+        return ESCAPES
     words = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-    if words == ".." or words.startswith("../"):
-        return True
     real_root = os.path.realpath(root)
-    real = os.path.realpath(os.path.join(real_root, path))  # noqa: PTH118 - Path would fold the dots away
-    return real != real_root and not real.startswith(real_root.rstrip("/") + "/")
+    real = os.path.relpath(os.path.realpath(os.path.join(real_root, path)), real_root)  # noqa: PTH118 - Path folds dots
+    for end in (words, real):
+        if end == ".." or end.startswith("../"):
+            return ESCAPES
+        if is_gits(end):
+            return INTO_GIT
+    return None
 
 
 def is_lfs_pointer(content: bytes) -> bool:

@@ -71,7 +71,7 @@ class Walk:
             return problem
         if entry.is_symlink():
             self.links.append(path)
-            return _paths.ESCAPES if _paths.link_escapes(self._root, path, _paths.target_of(entry.path)) else None
+            return _paths.link_problem(self._root, path, _paths.target_of(entry.path))
         if entry.is_dir(follow_symlinks=False):
             self._pending.append(path + "/")
             return None

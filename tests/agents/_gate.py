@@ -12,7 +12,7 @@ from bessemer.actors._call_accounting import CallAccounting
 from bessemer.actors.gateway import Gateway, Meter, Parent, Session
 from bessemer.actors.gateway import Upstream as Vendor
 from bessemer.cluster.backend_settings import PriceSettings
-from bessemer.cluster.limits import Limits
+from bessemer.cluster.limits import LimitPolicy, Limits
 from bessemer.cluster.prices import load_prices
 from tests.backends._memory_ledger import MemoryLedger
 
@@ -38,11 +38,26 @@ class Gate(NamedTuple):
     client: aiohttp.ClientSession
     ledger: MemoryLedger
     upstream: Upstream
+    limits: Limits
 
     def session(
-        self, vendors: tuple[str, ...] = ("anthropic", "openai", "google"), most: int = 32_000, attempt: int = 1
+        self,
+        vendors: tuple[str, ...] = ("anthropic", "openai", "google"),
+        most: int = 32_000,
+        attempt: int = 1,
+        run: str = "r",
+        priority: float = 1.0,
     ) -> Session:
-        parent = Parent(run="r", path="s", index=0, attempt=attempt, epoch=1, scopes=("run:r",), persona="guard")
+        parent = Parent(
+            run=run,
+            path="s",
+            index=0,
+            attempt=attempt,
+            epoch=1,
+            scopes=(f"run:{run}",),
+            persona="guard",
+            priority=priority,
+        )
         return self.gateway.open(parent, frozenset(vendors), most)
 
     async def post(
@@ -59,14 +74,15 @@ class Gate(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def opened(upstream: Upstream) -> AsyncIterator[Gate]:
+async def opened(upstream: Upstream, policy: LimitPolicy | None = None) -> AsyncIterator[Gate]:
     ledger = MemoryLedger()
     prices = load_prices(PriceSettings())
-    meter = Meter(CallAccounting(ledger, prices, "backend/test"), Limits(), prices)
+    limits = Limits(default=policy)
+    meter = Meter(CallAccounting(ledger, prices, "backend/test"), limits, prices)
     at = {"anthropic": upstream.url, "openai": f"{upstream.url}/v1", "google": upstream.url}
     gateway = Gateway(meter, {vendor: Vendor(url, KEY) for vendor, url in at.items()})
     await gateway.start()
     connector = aiohttp.UnixConnector(path=gateway.socket)
     async with aiohttp.ClientSession(connector=connector) as client:
-        yield Gate(gateway, client, ledger, upstream)
+        yield Gate(gateway, client, ledger, upstream, limits)
     await gateway.close()

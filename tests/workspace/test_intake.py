@@ -163,6 +163,35 @@ async def test_links_that_lead_outside_are_refused(
     assert list(place.parent.glob("*")) == []
 
 
+@pytest.mark.parametrize("target", [".git", ".git/config", "./sub/../.GIT/hooks", "sub/up/.git/config", "git~1/config"])
+@pytest.mark.parametrize("in_git", [True, False])
+async def test_links_into_git_are_refused(tmp_path: Path, place: Path, git: Shell, target: str, in_git: bool) -> None:
+    root = write(tmp_path / "plain", {"sub/a": "a"})
+    (root / "sub" / "up").symlink_to("..")
+    (root / "bad").symlink_to(target)
+    if in_git:
+        git(root, "init", "-q")
+    with pytest.raises(DeliverableError, match=r"'.*bad' is a symbolic link into git's own files; remove"):
+        await take_in(root, place)
+    assert list(place.parent.glob("*")) == []
+
+
+async def test_a_link_that_only_bends_into_git_is_refused(tmp_path: Path, place: Path, git: Shell) -> None:
+    root = write(tmp_path / "plain", {"sub/a": "a", ".gitignore": "hidden\n"})
+    git(root, "init", "-q")
+    (root / "hidden").symlink_to(".git")
+    (root / "bad").symlink_to("hidden/config")
+    with pytest.raises(DeliverableError, match=r"'.*bad' is a symbolic link into git's own files"):
+        await take_in(root, place)
+
+
+async def test_a_name_that_only_looks_like_gits_is_taken(tmp_path: Path, place: Path) -> None:
+    root = write(tmp_path / "plain", {".github/a": "a", "x.git/b": "b"})
+    (root / "one").symlink_to(".github/a")
+    (root / "two").symlink_to("x.git/b")
+    assert {"one", "two"} <= set((await take_in(root, place)).files)
+
+
 def _fifo(root: Path) -> None:
     os.mkfifo(root / "odd")
 

@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bessemer.cluster.errors import DeliverableError, StateUnwritable, WorkspaceError
+from bessemer.cluster.sandbox import SandboxPolicy
+from bessemer.cluster.sandbox import run as sandboxed
 from bessemer.cluster.workspace import Commit, Intake, Merge, Refused, Repository, take_in
-from bessemer.cluster.workspace._paths import is_junk, name_problem
+from bessemer.cluster.workspace._paths import ESCAPES, INTO_GIT, is_junk, name_problem
 
 from .conftest import Shell, read, write
 
@@ -133,6 +135,15 @@ def _link_up(worktree: Path) -> None:
     (worktree / "odd").symlink_to("../../x")
 
 
+def _link_into_git(worktree: Path) -> None:
+    (worktree / "odd").symlink_to(".git")
+
+
+def _link_below_git(worktree: Path) -> None:
+    write(worktree, {"deep/a": "a"})
+    (worktree / "deep" / "odd").symlink_to("../.git/config")
+
+
 def _nested(worktree: Path) -> None:
     write(worktree, {"odd/.git/HEAD": "x"})
 
@@ -147,7 +158,15 @@ def _big(worktree: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(_link_out, "outside"), (_link_up, "outside"), (_nested, "git repo"), (_pipe, "FIFO"), (_big, "allowed")],
+    [
+        (_link_out, "outside"),
+        (_link_up, "outside"),
+        (_link_into_git, "git's own files"),
+        (_link_below_git, "git's own files"),
+        (_nested, "git repo"),
+        (_pipe, "FIFO"),
+        (_big, "allowed"),
+    ],
 )
 async def test_a_worktree_that_leads_out_is_refused(taken, tmp_path: Path, spoil, reason: str) -> None:  # type: ignore[no-untyped-def]
     repo, intake = Repository(taken[0].path, max_file_bytes=4000), taken[1]
@@ -156,6 +175,23 @@ async def test_a_worktree_that_leads_out_is_refused(taken, tmp_path: Path, spoil
         answer = await repo.snapshot(worktree, "m", intake.commit)
     assert isinstance(answer, Refused)
     assert reason in answer.message and "odd" in answer.message
+
+
+async def test_a_link_to_git_lets_no_command_into_the_repository(
+    taken: tuple[Repository, Intake], tmp_path: Path
+) -> None:
+    repo, intake = taken
+    async with repo.worktree(tmp_path / "w", intake.commit) as worktree:
+        (worktree / "g").symlink_to(".git")
+        (worktree / "there").symlink_to(repo.path)
+        before = read(repo.path)
+        words = "cat there/HEAD there/config g/HEAD g/config; echo bent > there/config; echo bent > there/hooks/x"
+        ended = await sandboxed(words, SandboxPolicy(workspace=str(worktree)))
+        assert "ref:" not in ended.stdout and "[core]" not in ended.stdout
+        assert read(repo.path) == before
+        answer = await repo.snapshot(worktree, "m", intake.commit)
+    assert isinstance(answer, Refused)
+    assert {(refusal.path, refusal.reason) for refusal in answer.paths} == {("g", INTO_GIT), ("there", ESCAPES)}
 
 
 async def test_a_builder_cannot_bend_git(taken: tuple[Repository, Intake], tmp_path: Path) -> None:
