@@ -1,15 +1,32 @@
-"""What the lean clients of the anthropic and openai SDKs share."""
+"""What the lean clients of the anthropic and openai SDKs share.
+
+Requests come from pydantic-ai as plain JSON values, so the SDKs' walks over them change nothing. Answers are read by
+the message type's own validator; what it does not know, as a new kind of block, is left to the SDK's lenient reading.
+Connections, time-outs and error classes are the SDK's own. The walks are half of an SDK's CPU (`docs/performance.md`).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Protocol, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
 
 _OPTIONS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
 
+M = TypeVar("M", bound=BaseModel)
 
-def is_streamed(given: dict[str, Any]) -> bool:
-    """Whether a request wants its answer as a stream."""
-    return given.get("stream") is True
+
+class Client(Protocol):
+    """The part of an SDK's client that posts."""
+
+    async def post(self, path: str, *, cast_to: Any, content: bytes, options: Any) -> Any: ...
+
+
+def is_plain(given: dict[str, Any]) -> bool:
+    """Whether a request wants its answer in one piece, and nothing put into its body by hand."""
+    return given.get("stream") is not True and not given.get("extra_body")
 
 
 def split(given: dict[str, Any], omitted: tuple[type, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -18,3 +35,19 @@ def split(given: dict[str, Any], omitted: tuple[type, ...]) -> tuple[dict[str, A
     options = {_OPTIONS[name]: value for name, value in present.items() if name in _OPTIONS and value is not None}
     body = {name: value for name, value in present.items() if name not in _OPTIONS}
     return body, options
+
+
+async def post(client: Client, path: str, body: dict[str, Any], options: dict[str, Any], kind: type[M]) -> M | str:
+    """The answer to a request as `kind`, or its text where it is no JSON object: the SDKs' own way to say so."""
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    answer: httpx2.Response = await client.post(path, cast_to=httpx2.Response, content=content, options=options)
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValidationError:
+        pass
+    try:
+        value = json.loads(answer.content)
+    except ValueError:
+        return answer.text
+    lenient: Any = kind
+    return lenient.construct(**value) if isinstance(value, dict) else answer.text
