@@ -172,9 +172,10 @@ class PriceBook:
         """
         now = datetime.now(UTC)
         tokens = request_bytes + OVERHEAD_TOKENS + attachment_tokens
-        times = (now, now + (_BATCH_HORIZON if tier == BATCH else _PRICE_HORIZON))
-        worst = max(self._rates(backend, at, tier).worst(tokens, max_output_tokens) for at in times)
-        return MicroDollars(math.ceil(worst))
+        soon = self._rates(backend, now, tier)
+        later = self._rates(backend, now + (_BATCH_HORIZON if tier == BATCH else _PRICE_HORIZON), tier)
+        periods = (soon,) if later is soon else (soon, later)
+        return MicroDollars(math.ceil(max(rates.worst(tokens, max_output_tokens) for rates in periods)))
 
     def has_batch_price(self, backend: str) -> bool:
         """Whether a batch is cheaper by what is known; without that, calls in it are priced like any other.
