@@ -31,8 +31,8 @@ from bessemer.cluster.ledger.operations import Outcome
 BUSY = 48
 """Calls in hand from which a provider gets another host: about what one core carries while they wait."""
 MOST_HOSTS = 4
-BATCH = 256
-"""Most calls in one message, which keeps it near Ray's limit for inline arguments."""
+BATCH = 64
+"""Most calls in one message: the host begins with them while the next ones are made ready."""
 
 FindHost = Callable[[str], HostRef]
 

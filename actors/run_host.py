@@ -22,6 +22,7 @@ from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
 from bessemer.cluster.backend_settings import BatchSettings
+from bessemer.cluster.collector import calm_collector
 from bessemer.cluster.errors import (
     BessemerError,
     Cancelled,
@@ -94,6 +95,7 @@ class RunHost:
     """Hosts some runs of one home; after a restart it reopens those whose lease it held."""
 
     def __init__(self, home: bytes) -> None:
+        calm_collector()
         self._home = Home.model_validate_json(home)
         trace_as(self._home, "run")
         context = ray.get_runtime_context()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -69,7 +70,10 @@ SURELY_READABLE, ENVELOPE = 150, 6
 """A message with fewer brackets is not nested too deeply for the reader on the other side; the answer adds a few."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
 MESSAGES_ON_THE_WAY = 2
-"""One that is being committed and one behind it; what is asked meanwhile goes together in the next."""
+"""One that is being committed and one behind it; what is asked meanwhile goes together in the next, for a message
+costs both sides more than what is in it."""
+LONGEST_MESSAGE = 64
+"""Operations in one: with more, a burst of calls moves on as one block, and each host waits for the one before it."""
 TOLD_AFTER_SECONDS = 2.0
 """A ledger that is away for less is no news: a keeper that was restarted takes about that long."""
 
@@ -113,6 +117,9 @@ class LedgerClient:
         self._away_since = 0.0
         self._told = False
         self._waiting: list[_Waiting] = []
+        self._longest, self._on_the_way = LONGEST_MESSAGE, MESSAGES_ON_THE_WAY
+        self._leaving = False
+        """Whether `_depart` is about to be called."""
         self._flying: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -122,6 +129,7 @@ class LedgerClient:
         """A client of a keeper in this process and event loop: the same, without JSON between."""
         client = cls(_nowhere, patience=patience, watcher=watcher)
         client._keeper = keeper
+        client._longest = client._on_the_way = sys.maxsize  # the keeper forms groups itself
         return client
 
     async def open_run(self, operation: OpenRun, /) -> Opened:
@@ -202,28 +210,26 @@ class LedgerClient:
         message = b"" if self._keeper is not None else _encoded(operation)
         waiting = _Waiting(operation, message, loop.create_future(), time.monotonic())
         self._waiting.append(waiting)
-        if self._way_free and len(self._waiting) == 1:
+        if not self._leaving:
+            self._leaving = True
             loop.call_soon(self._depart)
         answer = await waiting.answer
         if isinstance(answer, Refusal):
             raise error_named(answer.error, answer.message, dict(answer.facts))
         return answer
 
-    @property
-    def _way_free(self) -> bool:
-        """Whether another message may go: each costs both sides more than what is in it, so that few are sent."""
-        return len(self._flying) < MESSAGES_ON_THE_WAY
-
     def _depart(self) -> None:
-        batch, self._waiting = self._waiting, []
-        task = asyncio.create_task(self._deliver(batch))
-        self._flying.add(task)
-        task.add_done_callback(self._arrived)
+        """Send what waits, as far as the way is free; the rest follows as messages arrive."""
+        self._leaving = False
+        while self._waiting and len(self._flying) < self._on_the_way:
+            batch, self._waiting = self._waiting[: self._longest], self._waiting[self._longest :]
+            task = asyncio.create_task(self._deliver(batch))
+            self._flying.add(task)
+            task.add_done_callback(self._arrived)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
-        was_full = not self._way_free
         self._flying.discard(task)
-        if was_full and self._waiting:
+        if not self._leaving:
             self._depart()
 
     async def _deliver(self, batch: list[_Waiting]) -> None:
