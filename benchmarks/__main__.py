@@ -27,7 +27,8 @@ def script(name: str) -> Any:
     """The JSON that a benchmark of this folder prints."""
     path = HERE / f"{name}.py"
     if not path.exists():
-        raise SystemExit(f"error: no benchmark {name!r}; there are help, ledger and evaluations")
+        there = sorted(one.stem for one in HERE.glob("[a-z]*.py"))
+        raise SystemExit(f"error: no benchmark {name!r}; there are help, {', '.join(there)}")
     done = subprocess.run([sys.executable, str(path)], stdout=subprocess.PIPE, text=True, check=True, timeout=900)
     return json.loads(done.stdout)
 

@@ -13,6 +13,8 @@ import psutil
 
 MIB = 2**20
 PROGRAMS = "programs (git, sandbox, probes)"
+SIMULATOR = "simulator"
+"""The vendors' stand-in, which is not of the product."""
 
 
 class Use(NamedTuple):
@@ -44,8 +46,8 @@ def look(*, memory: bool = True) -> Use:
 def _kind(line: str) -> str:
     if actor := re.match(r"ray::(\w+)", line):
         return actor[1] if actor[1] != "IDLE" else "ray"
-    if "backend simulate" in line:
-        return "simulator"
+    if "backend simulate" in line or "_loopback.py" in line:
+        return SIMULATOR
     return "ray" if "ray" in line else PROGRAMS
 
 
@@ -60,9 +62,14 @@ class Peak:
             self.memory = use.memory
 
 
+def used(before: Use, after: Use) -> dict[str, float]:
+    """CPU seconds between two looks, by kind."""
+    return {kind: after.cpu[kind] - before.cpu.get(kind, 0.0) for kind in after.cpu}
+
+
 def total(by_kind: dict[str, float]) -> float:
-    """Of the product: what the simulator uses is left out."""
-    return sum(value for kind, value in by_kind.items() if kind != "simulator")
+    """Of the product: what the vendor's stand-in uses is left out."""
+    return sum(value for kind, value in by_kind.items() if kind != SIMULATOR)
 
 
 @contextlib.asynccontextmanager

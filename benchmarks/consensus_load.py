@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks._processes import SIMULATOR, look, total, used
 from benchmarks.consensus import Agent, Question, wilson
 from bessemer.actors._hosts import lake_ref
 from bessemer.actors._wire import ask, encode
@@ -67,7 +67,7 @@ def main() -> None:
         scenario.write_text(yaml.safe_dump({"rules": rules}))
         with running(latency=str(given.latency), scenario=str(scenario)) as simulator:
             os.environ.update(simulator.environment)
-            report = asyncio.run(_measure(Path(folder), given, questions, simulator.pid))
+            report = asyncio.run(_measure(Path(folder), given, questions))
     print(json.dumps(report, indent=2))
 
 
@@ -121,12 +121,12 @@ def _option(question: Question, number: int, meant: str) -> str:
     return f"option-{question.chance(f'named/{meant}/{number}').getrandbits(40):010x}"
 
 
-async def _measure(folder: Path, given: Any, questions: list[Question], server: int) -> dict[str, Any]:
+async def _measure(folder: Path, given: Any, questions: list[Question]) -> dict[str, Any]:
     limits = {vendor: {"max_in_flight": 600} for vendor in ("anthropic", "openai", "google")}
     settings = load_settings(flags={"state_dir": str(folder / "state"), "backends": limits}, cwd=folder)
     await asyncio.to_thread(ray_session.join, private=True)
     try:
-        crowd = Crowd(settings, server)
+        crowd = Crowd(settings)
         await crowd.hold("warm", 10, {})
         if not given.study:
             return _load(await crowd.hold("load", given.runs, {}), given)
@@ -142,8 +142,8 @@ async def _measure(folder: Path, given: Any, questions: list[Question], server: 
 class Crowd:
     """Many runs of one home at once."""
 
-    def __init__(self, settings: Settings, server: int) -> None:
-        self._home, self._settings, self._server = home_of(settings), settings, psutil.Process(server)
+    def __init__(self, settings: Settings) -> None:
+        self._home, self._settings = home_of(settings), settings
         self._driver = Driver(self._home)
 
     async def hold(self, name: str, runs: int, how: dict[str, Any]) -> dict[str, Any]:
@@ -154,15 +154,15 @@ class Crowd:
             run = f"{name}-{number}"
             pins = {"plan": plan.model_dump(mode="json"), **pinned}
             specs.append(RunSpec(run=run, pipeline="consensus", pins=pins, caps={f"run:{run}": None}))
-        before, served, began = _cpu(self._server.pid), self._server.cpu_times(), time.monotonic()
+        before, began = look(memory=False), time.monotonic()
         outcomes = await asyncio.gather(*(self._one(spec) for spec in specs))
         took = time.monotonic() - began
         await ask(lake_ref(self._home), "flush", encode({}), within=120)
-        after = self._server.cpu_times()
+        cpu = used(before, look(memory=False))
         return {
             "seconds": took,
-            "cpu": _cpu(self._server.pid) - before,
-            "server_cpu": after.user + after.system - served.user - served.system,
+            "cpu": total(cpu),
+            "server_cpu": cpu[SIMULATOR],
             "outcomes": outcomes,
             "calls": sum(outcome["calls"] for outcome in outcomes),
         }
@@ -173,13 +173,13 @@ class Crowd:
 
 
 def _load(held: dict[str, Any], given: Any) -> dict[str, Any]:
-    """The makespan against its floor: two rounds of waiting, or twice the bare SDK's CPU on all cores."""
+    """The makespan against its floor: two rounds of waiting, or what the bare SDKs and the vendors use on all cores."""
     calls = held["calls"]
     bare = [_bare(vendor, given.latency) for vendor in ("anthropic", "openai", "google")]
     sdk = sum(n * one for n, one in zip((2, 2, 1), bare, strict=True)) / len(PANEL)
     server = 1000 * held["server_cpu"] / calls
     cores = os.cpu_count() or 1
-    floor = max(ROUNDS * given.latency, calls * (2 * sdk + server) / 1000 / cores)
+    floor = max(ROUNDS * given.latency, calls * (sdk + server) / 1000 / cores)
     return {
         "runs": given.runs,
         "agents": len(PANEL),
@@ -217,20 +217,6 @@ def _study(held: dict[str, Any], questions: list[Question]) -> dict[str, Any]:
         "calls_per_question": round(held["calls"] / len(questions), 3),
         "usd_per_right_decision": round(cost / right, 6) if right else None,
     }
-
-
-def _cpu(server: int) -> float:
-    """CPU seconds of this process and everything below it, the simulator left out."""
-    me = psutil.Process()
-    total = 0.0
-    for process in [me, *me.children(recursive=True)]:
-        try:
-            if process.pid != server:
-                times = process.cpu_times()
-                total += times.user + times.system
-        except psutil.Error:
-            continue
-    return total
 
 
 if __name__ == "__main__":

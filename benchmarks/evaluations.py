@@ -15,9 +15,10 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
-import psutil
 from _peers import inspect_loop
+from _processes import look, total, used
 
 from bessemer.actors._hosts import lake_ref
 from bessemer.actors._wire import ask, encode
@@ -71,7 +72,7 @@ def _bare(url: str, calls: int) -> dict[str, float]:
     return {key: float(value) for key, value in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
-async def _ours(url: str, calls: int) -> dict[str, float]:
+async def _ours(url: str, calls: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
         os.environ["BESSEMER_COMPATIBLE_URL"] = url
         settings = load_settings(
@@ -85,7 +86,7 @@ async def _ours(url: str, calls: int) -> dict[str, float]:
             await asyncio.to_thread(ray_session.leave)
 
 
-async def _timed(settings: Settings, calls: int) -> dict[str, float]:
+async def _timed(settings: Settings, calls: int) -> dict[str, Any]:
     home = home_of(settings)
     driver = Driver(home)
 
@@ -104,32 +105,23 @@ async def _timed(settings: Settings, calls: int) -> dict[str, float]:
     await run(0, 2 * IN_FLIGHT)  # hosts, connections and imports are warm after this
     lake = lake_ref(home)
     await ask(lake, "flush", encode({}), within=60)
-    before, began = _cpu(), time.monotonic()
+    before, began = look(memory=False), time.monotonic()
     outcome = await run(1, calls)
     took = time.monotonic() - began
     await ask(lake, "flush", encode({}), within=60)
-    cpu = _cpu() - before
+    cpu = used(before, look(memory=False))
     scored = outcome["scored"]
     assert isinstance(scored, list)
     assert len(scored) == calls
     assert all(one["score"] == 7 for one in scored)
     rows = Lake(home.lake_url).sql("SELECT count(*) AS n FROM calls WHERE run = 'bench-1'").to_pylist()[0]["n"]
     assert rows == calls, rows
-    return {"calls_per_second": round(calls / took, 1), "cpu_ms_per_call": round(cpu / calls * 1000, 3)}
-
-
-def _cpu() -> float:
-    """CPU seconds of this process and everything below it."""
-    me = psutil.Process()
-    total = 0.0
-    for process in [me, *me.children(recursive=True)]:
-        try:
-            if "_loopback.py" not in " ".join(process.cmdline()):
-                times = process.cpu_times()
-                total += times.user + times.system
-        except psutil.Error:
-            continue
-    return total
+    by_kind = {kind: round(seconds / calls * 1000, 3) for kind, seconds in cpu.items() if seconds > 0.01}
+    return {
+        "calls_per_second": round(calls / took, 1),
+        "cpu_ms_per_call": round(total(cpu) / calls * 1000, 3),
+        "cpu_by_kind": by_kind,
+    }
 
 
 if __name__ == "__main__":

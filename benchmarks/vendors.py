@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
+from _processes import look, used
 
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
@@ -37,7 +37,7 @@ MODELS = {
     "google": "google/gemini-3.1-pro-preview",
     "xai": "xai/grok-4.20-0309-reasoning",
 }
-COUNTED = ("ray::BackendHost", "ray::LedgerKeeper")
+COUNTED = ("BackendHost", "LedgerKeeper")
 
 
 def main() -> None:
@@ -74,15 +74,16 @@ async def _ours(vendor: str, calls: int, width: int) -> dict[str, float]:
         try:
             driver = Driver(home_of(settings))
             await _run(driver, settings, vendor, 2 * width, width, "warm")
-            before, began = _cpu(), time.monotonic()
+            before, began = look(memory=False), time.monotonic()
             outcome = await _run(driver, settings, vendor, calls, width, "timed")
-            took, cpu = time.monotonic() - began, _cpu() - before
+            took, cpu = time.monotonic() - began, used(before, look(memory=False))
         finally:
             await asyncio.to_thread(ray_session.leave)
     failed = [one for one in outcome["scored"] if one["score"] is None]
     if failed:
         raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
-    return {"calls_per_second": round(calls / took, 1), "cpu_ms_per_call": round(cpu / calls * 1000, 3)}
+    counted = sum(cpu.get(kind, 0.0) for kind in COUNTED)
+    return {"calls_per_second": round(calls / took, 1), "cpu_ms_per_call": round(counted / calls * 1000, 3)}
 
 
 async def _run(driver: Driver, settings: Any, vendor: str, calls: int, width: int, name: str) -> dict[str, Any]:
@@ -97,19 +98,6 @@ async def _run(driver: Driver, settings: Any, vendor: str, calls: int, width: in
     spec = RunSpec(run=run, pipeline="score", pins=pins, caps={f"run:{run}": None})
     await driver.start(spec)
     return await driver.watch(spec, lambda event: None)
-
-
-def _cpu() -> float:
-    """CPU seconds of the hosts that are counted."""
-    total = 0.0
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if " ".join(process.cmdline()).startswith(COUNTED):
-                times = process.cpu_times()
-                total += times.user + times.system
-        except psutil.Error:
-            continue
-    return total
 
 
 if __name__ == "__main__":
