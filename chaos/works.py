@@ -51,7 +51,7 @@ def spec_of(work: Work, run: str, caps: dict[str, int | None], root: Path, setti
     if work.kind == "score":
         items = [{"id": str(number), "text": f"text {number} of {work.size}"} for number in range(work.size)]
         plan = ScorePlan.model_validate(
-            {"items": items, "instructions": "Score the text.", "backend": JUDGE, "in_flight": IN_FLIGHT}
+            {"items": items, "instructions": "Score the text.", "backend": JUDGE, "side_by_side": IN_FLIGHT}
         )
         made = {"plan": plan.model_dump(mode="json"), **versions(settings)}
         return RunSpec(run=run, pipeline="score", pins=made, caps=caps)

@@ -38,7 +38,10 @@ def split(given: dict[str, Any], omitted: tuple[type, ...]) -> tuple[dict[str, A
 
 
 async def post(client: Client, path: str, body: dict[str, Any], options: dict[str, Any], kind: type[M]) -> M | str:
-    """The answer to a request as `kind`, or its text where it is no JSON object: the SDKs' own way to say so."""
+    """The answer to a request as `kind`, or its text where it is no JSON object: the SDKs' own way to say so.
+
+    Raises JSONDecodeError where what is called JSON was cut off, as the SDKs do.
+    """
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     answer: httpx2.Response = await client.post(path, cast_to=httpx2.Response, content=content, options=options)
     try:
@@ -48,6 +51,8 @@ async def post(client: Client, path: str, body: dict[str, Any], options: dict[st
     try:
         value = json.loads(answer.content)
     except ValueError:
+        if "json" in answer.headers.get("content-type", ""):
+            raise
         return answer.text
     lenient: Any = kind
     return lenient.construct(**value) if isinstance(value, dict) else answer.text

@@ -52,7 +52,9 @@ PRIVATE_SETTINGS = {
     "diff.algorithm": "histogram",
 }
 
-_UNWRITABLE = re.compile(r"No space left on device|Read-only file system|Permission denied|Disk quota exceeded")
+_UNWRITABLE = re.compile(
+    r"No space left on device|Read-only file system|Permission denied|Disk quota exceeded|unable to write file"
+)
 _UNWRITABLE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 

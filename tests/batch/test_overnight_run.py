@@ -140,6 +140,7 @@ async def test_a_run_killed_while_its_batches_are_out_buys_each_call_once(overni
     assert outcome["cost"] == sum(one.charge for one in attempts) > 0
 
 
+@pytest.mark.long
 async def test_a_run_that_only_waits_leaves_memory_and_comes_back(leaving: Overnight) -> None:
     leaving.simulator.set(batch_seconds=15)
     spec = leaving.spec("away", 5)

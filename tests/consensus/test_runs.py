@@ -118,6 +118,7 @@ def test_a_dead_agent_and_a_broken_reply_stay_in_the_denominator(world: PanelWor
     assert len(world.served()) == 4
 
 
+@pytest.mark.long
 def test_money_that_is_short_refuses_shrinks_or_forces_and_more_of_it_goes_on(world: PanelWorld) -> None:
     # A first round that uses nearly all that it reserves leaves nothing for a second.
     greedy = [

@@ -68,6 +68,7 @@ def test_a_refinement_ends_the_same_on_every_ground(
     check(made, run, done(driver))
 
 
+@pytest.mark.long
 def test_a_run_waits_for_a_database_and_an_object_store_that_are_away(
     stage: Callable[..., Stage], own_server: Postgresql, s3_server: S3
 ) -> None:

@@ -72,6 +72,7 @@ def bought(team: Team, run: str, count: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_work_goes_to_machines_that_see_nothing_of_the_project(team: Team) -> None:
     driver = team.refine()
     run = launched(driver)

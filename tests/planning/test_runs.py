@@ -63,6 +63,7 @@ def events(folder: PlanFolder) -> list[str]:
     return [one.event_type for one in folder.log().events]
 
 
+@pytest.mark.long
 def test_a_plan_with_a_cycle_is_corrected_once_and_kept(world: World):
     rules(world, ({"purpose": "plan", "turn": 1}, CYCLE), ({"purpose": "plan", "text": "is in a cycle"}, SOUND))
     outcome, code = run(world, "plan", "new", "Make the notes", "--backend", "scripted/j", "--json")
@@ -224,6 +225,7 @@ def _wait_for(folder: PlanFolder, event: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_spent_budget_leaves_the_plan_resumable_and_a_raised_one_finishes_it(world: World):
     folder = adopted(world, task_answer("F001", "C01_base"), task_answer("F002", "C02_more", "F001"))
     path = world.root / ".bessemer" / "config.yaml"

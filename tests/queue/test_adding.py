@@ -144,7 +144,7 @@ def test_what_else_is_refused(capsys: pytest.CaptureFixture[str], words: list[st
         (["--until", "2020-01-01T07:00"], "has passed"),
         (["--until", "2020-01-01"], "is no time"),
         (["--cost-budget", "0"], "--cost-budget '0'"),
-        (["--parallel", "65"], "--parallel is '65'"),
+        (["--parallel", "1025"], "--parallel is '1025'"),
     ],
 )
 def test_a_wrong_night_is_refused_before_it_begins(

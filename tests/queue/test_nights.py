@@ -48,6 +48,7 @@ def test_a_bad_task_does_not_stop_the_rest_and_the_report_tells_all(night: Night
     assert (night.root / "out" / "answer.txt").read_text() == "good\n"
 
 
+@pytest.mark.long
 def test_the_cap_of_the_queue_holds_in_the_middle_and_a_raised_one_goes_on(night: Night) -> None:
     tasks = night.add("good 1", "good 2", "good 3")
     told = records(night.run("--parallel", "2", "--cost-budget", "0.005"), 4)
@@ -103,6 +104,7 @@ def test_a_stop_file_and_a_deadline_are_boundaries_too(night: Night) -> None:
     assert "running" not in night.states.values()
 
 
+@pytest.mark.long
 def test_a_cancelled_run_is_a_cancelled_task_and_a_detached_one_can_be_followed(night: Night) -> None:
     first, second = night.add("slow 1", "slow 2")
     runner = night.run("--parallel", "2")

@@ -54,6 +54,7 @@ async def told(away: Overnight, address: str, *words: str) -> str:
     return str(done.stdout or done.stderr)
 
 
+@pytest.mark.long
 async def test_a_parked_run_is_stopped_even_if_its_host_forgot_it(away: Overnight, ray_cluster: str) -> None:
     away.simulator.set(batch_seconds=600)
     spec = away.spec("parked", 3)
@@ -66,6 +67,7 @@ async def test_a_parked_run_is_stopped_even_if_its_host_forgot_it(away: Overnigh
     away.simulator.set(batch_seconds=0.1)
 
 
+@pytest.mark.long
 async def test_a_watched_parked_run_ends_for_its_watcher_when_it_is_stopped(away: Overnight, ray_cluster: str) -> None:
     away.simulator.set(batch_seconds=600)
     spec = away.spec("watched", 3)

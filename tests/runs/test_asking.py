@@ -114,6 +114,7 @@ def test_ctrl_c_at_a_question_ends_the_run_cleanly(world: World, terminals: list
     assert world.ledger.run(run).status == "interrupted"
 
 
+@pytest.mark.long
 def test_stop_as_an_answer_saves_what_was_reached(world: World, terminals: list[Terminal]) -> None:
     terminal = Terminal(world, "--confirm-each-round")
     terminals.append(terminal)

@@ -59,6 +59,7 @@ def test_work_that_cannot_be_taken_in_is_named(world: World) -> None:
         assert last["event"] == "error"
 
 
+@pytest.mark.long
 def test_a_binary_deliverable_is_not_verified_and_never_passed(world: World) -> None:
     folder = world.root / "picture"
     folder.mkdir()
@@ -95,6 +96,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
 """What a judge says, by a word in its criterion, and why that scores nothing."""
 
 
+@pytest.mark.long
 def test_a_judge_without_a_usable_answer_scores_nothing(world: World) -> None:
     rules = [{"match": {"text": f"adds, {word}"}, "answer": answer} for word, (answer, _) in ANSWERS.items()]
     (world.root / "scenario.yaml").write_text(yaml.safe_dump({"rules": rules, "default": {"text": "nobody asked"}}))

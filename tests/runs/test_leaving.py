@@ -35,6 +35,7 @@ def test_apply_writes_the_result_back_and_a_fork_goes_on_from_it(world: World) -
     assert [probe["passed"] for probe in again["before"] if probe["probe"] == "pytest"] == [2]
 
 
+@pytest.mark.long
 def test_apply_is_refused_where_the_user_went_on_working(world: World) -> None:
     driver = world.command(*refine(world, "--apply"))
     run = launched(driver)
@@ -53,6 +54,7 @@ def test_apply_is_refused_where_the_user_went_on_working(world: World) -> None:
     assert "return a + b" in Path(shown["result"], "calc.py").read_text()
 
 
+@pytest.mark.long
 def test_a_change_of_prompts_is_refused_on_resume_and_a_fork_is_the_remedy(world: World) -> None:
     driver = world.command(*refine(world))
     run = launched(driver)

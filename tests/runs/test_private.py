@@ -65,6 +65,7 @@ def alone(short_tmp: Path) -> Iterator[Alone]:
     made.close()
 
 
+@pytest.mark.long
 def test_a_killed_driver_takes_its_ray_along_and_the_run_goes_on_under_another(alone: Alone) -> None:
     driver = alone.command("refine", "Make the tests pass", *FLAGS, "--probe", "pytest", "--json")
     run = launched(driver)

@@ -12,6 +12,7 @@ from tests.crash._world import World, done, launched, tree_of
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 def test_a_recorded_run_is_run_again_without_its_models(world: World) -> None:
     driver = world.refine("--record", "recording")
     first = launched(driver)
