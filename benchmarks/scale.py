@@ -213,7 +213,7 @@ class Level:
             items=tuple(Item(id=f"{number}", text=f"text {number}") for number in range(calls)),
             instructions="Score the text.",
             backend=MODEL,
-            in_flight=DENSE_WIDTH,
+            side_by_side=DENSE_WIDTH,
         )
         pins = {"plan": plan.model_dump(mode="json"), **versions(self._settings)}
         spec = RunSpec(run=f"dense-{calls}", pipeline="score", pins=pins, caps={f"run:dense-{calls}": None})

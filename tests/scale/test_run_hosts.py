@@ -42,7 +42,11 @@ class Site:
 
     def spec(self, run: str, **plan: Any) -> RunSpec:
         made = ScorePlan(
-            items=(Item(id="1", text=run),), instructions="Score the text.", backend="scripted/j", in_flight=1, **plan
+            items=(Item(id="1", text=run),),
+            instructions="Score the text.",
+            backend="scripted/j",
+            side_by_side=1,
+            **plan,
         )
         (Path(self.home.state_dir) / "runs" / run).mkdir(parents=True)
         pins = {"plan": made.model_dump(mode="json"), **versions(self.settings)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -69,7 +70,7 @@ async def taken_over(head: Head, folder: Path) -> Run:
         try:
             return await head.open(folder)
         except RunIsOpen:
-            continue
+            await asyncio.sleep(LEASE / 20)
     raise AssertionError("the lease did not run out")
 
 
