@@ -97,11 +97,12 @@ class RunHosts:
         free = [one for one in free if self._is_own(one.host.name)]
         if free:
             return min(free, key=self._load).host
-        # Hosts that were promised a run but are not made yet count too, or each start would make one more.
-        taken = {one.host.name for one in seen} | set(await asyncio.to_thread(self._named))
+        answered, named = {one.host.name for one in seen}, set(await asyncio.to_thread(self._named))
         for number in range(1, self._most + 1):
             name = self._first + (f"#{number}" if number > 1 else "")
-            if name not in taken and len(self._promised[name]) < self._room:
+            # One that was promised a run is coming up and takes more, or each start would make one more.
+            coming = 0 < len(self._promised[name]) < self._room
+            if name not in answered and (coming or name not in named):
                 return self._ref(name)
         raise self._full()
 
