@@ -28,8 +28,8 @@ from bessemer.cluster.errors import Cancelled, ClusterError, UnknownBackend
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import Outcome
 
-BUSY = 48
-"""Calls in hand from which a provider gets another host: about what one core carries while they wait."""
+BUSY = 512
+"""Calls in hand from which a provider gets another host: one carries so many while they wait, and two share less."""
 MOST_HOSTS = 4
 BATCH = 64
 """Most calls in one message: the host begins with them while the next ones are made ready."""
