@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError
 
-from bessemer.actors._backend_client import BackendClient
+from bessemer.actors._backend_client import BUSY, BackendClient
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._calls import CallEnvelope, envelopes_json, read_answer
 from bessemer.actors._wire import HostRef, decode
@@ -83,7 +83,7 @@ async def test_calls_of_one_turn_travel_together(tmp_path: Path) -> None:
 
 async def test_more_hosts_join_under_load(tmp_path: Path) -> None:
     cluster = Cluster(House(tmp_path, "default: {text: done, latency: 0.05}"), hosts=2)
-    await asyncio.gather(*(cluster.client.call(call(index=number)) for number in range(100)))
+    await asyncio.gather(*(cluster.client.call(call(index=number)) for number in range(BUSY + 50)))
     assert sorted(cluster.handles) == ["backend/scripted", "backend/scripted#2"]
     assert all(handle.batches for handle in cluster.handles.values())
 
