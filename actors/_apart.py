@@ -149,7 +149,7 @@ async def packed_result(job: BuildJob, result: BuildResult) -> ApartResult:
 
 def work_folder(home: Home) -> Path:
     """Where this machine keeps the work of runs that live elsewhere."""
-    return temporary_directory() / "work" / home.ledger_namespace
+    return temporary_directory() / "apart" / home.ledger_namespace
 
 
 def forget_old_work(home: Home) -> None:

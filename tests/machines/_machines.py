@@ -107,7 +107,7 @@ class Machines:
 
     def places_of(self, run: str) -> list[Path]:
         """Where workers keep work of a run."""
-        return list(self._folder.glob(f"w*/*/work/*/{run}/repository"))
+        return list(self._folder.glob(f"w*/*/apart/*/{run}/repository"))
 
     def cut(self, number: int) -> None:
         """Pull a worker's cable."""

@@ -54,7 +54,7 @@ class PretendedMachines:
 
     def places_of(self, run: str) -> list[Path]:
         """Where workers keep work of a run."""
-        return list(self._folder.glob(f"*/work/*/{run}/repository"))
+        return list(self._folder.glob(f"*/apart/*/{run}/repository"))
 
     def kill_raylet(self, number: int) -> None:
         psutil.Process(self._raylets[number]).kill()
