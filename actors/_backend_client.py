@@ -12,18 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ray.exceptions import RayActorError, RayError
 
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, endings_json, envelopes_json
-from bessemer.actors._placement import for_backends, on_head
-from bessemer.actors._wire import HostRef, encode, find_or_make
+from bessemer.actors._hosts import backend_ref
+from bessemer.actors._wire import HostRef, encode
 from bessemer.actors.backends.base import split_name
 from bessemer.actors.batch import has_batches
 from bessemer.cluster.backend_settings import BackendSettings
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import Cancelled, ClusterError, UnknownBackend
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import Outcome
@@ -154,7 +154,7 @@ class _Lane:
                 self._host.forget()
                 self._expire(calls, error)
                 calls = [_Call(_lost(call.envelope, self.name), call.ended, call.deadline) for call in calls]
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
+                await asyncio.sleep(jittered(pause))
                 pause = min(2 * pause, 2.0)
             except RayError as error:
                 self._fail(calls, ClusterError(f"{self.name} failed: {' '.join(str(error).split())[:300]}"))
@@ -201,21 +201,6 @@ class _Lane:
         with contextlib.suppress(RayError, ConnectionError, ValueError, Cancelled, TimeoutError):
             handle = await self._host.handle()
             await asyncio.wait_for(handle.cancel.remote(encode([key])), 30)
-
-
-def backend_ref(home: Home, name: str) -> HostRef:
-    """The host of a name such as `backend/anthropic` or `batch/anthropic/default`, made where there is none."""
-    from bessemer.actors._hosts import silence
-    from bessemer.actors.backend_host import BackendHost
-    from bessemer.actors.batch_host import BatchHost
-
-    if name.startswith("batch/"):
-        payload = home.model_dump_json().encode()
-        find = find_or_make(BatchHost, name, home.ledger_namespace, payload, name, where=on_head)
-    else:
-        payload = home.model_dump_json().encode()
-        find = find_or_make(BackendHost, name, home.host_namespace, payload, name, where=for_backends)
-    return HostRef(name, find, silence=silence(home))
 
 
 def _hand_out(calls: list[_Call], endings: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import RetrySettings
 from bessemer.cluster.canonical import canonical_json
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import BessemerError, error_named
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.run import Urgency
@@ -127,7 +127,7 @@ class RetryPolicy:
         """
         if not failure.retryable or tries >= self.attempts or (failure.maybe_billed and lost > self.lost_resends):
             return None
-        jitter = random.uniform(0, min(self.longest, self.base * 2 ** (tries - 1)))  # noqa: S311  (not a secret)
+        jitter = jittered(min(self.longest, self.base * 2 ** (tries - 1)), 0.0)
         pause = jitter if failure.retry_after is None else failure.retry_after + jitter * 0.2
         return pause if elapsed + pause <= self.seconds else None
 

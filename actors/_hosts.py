@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bessemer.actors._placement import Node, at, node_name, on_head, own_node
+from bessemer.actors._placement import Node, at, for_backends, node_name, on_head, own_node
 from bessemer.actors._wire import HostRef, find_or_make
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
@@ -98,6 +98,20 @@ def reviewer_ref(home: Home) -> HostRef:
 
     name = f"reviewer/{node_name()}"
     return _ref(home, name, find_or_make(ReviewerHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+
+
+def backend_ref(home: Home, name: str) -> HostRef:
+    """The host of a name such as `backend/anthropic` or `batch/anthropic/default`."""
+    from bessemer.actors.backend_host import BackendHost
+    from bessemer.actors.batch_host import BatchHost
+
+    if name.startswith("batch/"):
+        return _ref(
+            home, name, find_or_make(BatchHost, name, home.ledger_namespace, _payload(home), name, where=on_head)
+        )
+    return _ref(
+        home, name, find_or_make(BackendHost, name, home.host_namespace, _payload(home), name, where=for_backends)
+    )
 
 
 def limiter_ref(home: Home) -> HostRef:

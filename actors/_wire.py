@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +25,7 @@ from ray.exceptions import (
 )
 
 from bessemer.actors._pulse import SILENT_SECONDS, Pulse
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import (
     BessemerError,
     Cancelled,
@@ -140,7 +140,7 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
                 if not host.patience or time.monotonic() + pause > patient_until:
                     raise
                 deadline = max(deadline, min(time.monotonic() + within, patient_until))
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
+        await asyncio.sleep(jittered(pause))
         pause = min(pause * 2, 2.0)
 
 

@@ -25,7 +25,7 @@ from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewer_host import Reviewed, ReviewJob
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
-from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.ledger.operations import LakeRecord, Spending
 from bessemer.cluster.prices import PriceBook
 from bessemer.cluster.records import ParticipationRecord
 from bessemer.cluster.run import Run, Step, Ticket
@@ -57,18 +57,6 @@ class Crew:
 
     def for_run(self, run: Run, people: People) -> RunCrew:
         return RunCrew(self, run, people)
-
-
-class Spending(BaseModel):
-    """What calls under a step prefix cost so far."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
-    """Micro-dollars charged, what is in doubt included."""
-    in_doubt: int = 0
-    """Micro-dollars of that which no answer has confirmed."""
 
 
 class RunCrew:

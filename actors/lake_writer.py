@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from dotenv import load_dotenv
 from bessemer.actors._hosts import keeper_ref
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, reply
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import BATCH, Publisher
 
@@ -80,7 +80,7 @@ class LakeWriter:
                 pause = PUBLISH_SECONDS
             except Exception as error:  # the next turn tries again, and `describe` tells people why rows wait
                 self._problem = f"{type(error).__name__}: {error}"
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
+                await asyncio.sleep(jittered(pause))
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _publish(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 
 from bessemer.cluster.errors import UsageError
@@ -26,3 +27,8 @@ def parse_duration(text: str | float, name: str = "duration") -> float:
     if not math.isfinite(seconds) or seconds <= 0:
         raise UsageError(f"{name} {given!r} is not a length of time above 0; give for example 90s, 10m or 1h30m")
     return seconds
+
+
+def jittered(seconds: float, least: float = 0.5, most: float = 1.0) -> float:
+    """Between `least` and `most` times `seconds`, drawn anew each time, so that those who wait do not act at once."""
+    return seconds * random.uniform(least, most)  # noqa: S311  (not a secret)

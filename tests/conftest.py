@@ -31,6 +31,19 @@ def ray_cluster() -> Iterator[str]:
 @pytest.fixture
 def short_tmp() -> Iterator[Path]:
     """A folder with a short path, for sockets and for readable failures."""
+    with _short_folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def module_tmp() -> Iterator[Path]:
+    """The same, for all tests of a file."""
+    with _short_folder() as path:
+        yield path
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="bsm-t-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)

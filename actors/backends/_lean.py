@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-_OPTIONS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
+_OPTIONS = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -21,7 +21,7 @@ from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import MissingKey, SettingsError, UnknownBackend
 
 if TYPE_CHECKING:
-    from bessemer.actors.backends._scripted import Scenario
+    from bessemer.actors.backends._scripted import ScenarioFile
     from bessemer.actors.gateway import Meter, Upstream
 
 VENDOR_KEYS: dict[str, tuple[str, ...]] = {
@@ -229,13 +229,13 @@ def _open_scripted(name: BackendName, settings: BackendSettings) -> Backend:
     return ScriptedBackend(name, _scenario(name, settings), books)
 
 
-def _scenario(name: BackendName, settings: BackendSettings) -> Scenario:
-    from bessemer.actors.backends._scripted import load_scenario
+def _scenario(name: BackendName, settings: BackendSettings) -> ScenarioFile:
+    from bessemer.actors.backends._scripted import ScenarioFile
 
     path = settings.scripted.scenario or os.environ.get(SCENARIO, "")
     if not path:
         raise SettingsError(f"{name} has no scenario; set {SCENARIO} or backends.scripted.scenario to a YAML file")
-    return load_scenario(Path(path))
+    return ScenarioFile(Path(path))
 
 
 def _recording(name: BackendName, settings: BackendSettings) -> Path:

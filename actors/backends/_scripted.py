@@ -153,18 +153,46 @@ def load_scenario(path: Path) -> Scenario:
         raise SettingsError(f"{path}:{_position(_mark_of(tree, first['loc']))}: {where}: {first['msg']}") from None
 
 
+class ScenarioFile:
+    """A scenario that is read again when its file changed: hosts of a warm cluster live longer than a scenario.
+
+    Raises SettingsError as `load_scenario`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._state()
+        self.scenario = load_scenario(path)
+
+    def current(self) -> Scenario:
+        if (state := self._state()) != self._seen:
+            self.scenario, self._seen = load_scenario(self._path), state
+        return self.scenario
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class ScriptedBackend:
     """A backend that answers from a scenario."""
 
-    def __init__(self, name: BackendName, scenario: Scenario, books: Path | None = None) -> None:
+    def __init__(self, name: BackendName, file: ScenarioFile, books: Path | None = None) -> None:
         self.name = str(name)
-        self._scenario = scenario
-        self._books = books or (Path(scenario.books) if scenario.books else None)
+        self._file = file
+        self._books = books or (Path(file.scenario.books) if file.scenario.books else None)
 
     async def request(self, request: ModelRequest) -> Reply:
         started = time.monotonic()
         context = current_call.get()
-        answer = self._scenario.answer(request, context)
+        try:
+            scenario = self._file.current()
+        except SettingsError as error:
+            raise BackendFailure(CallFailure(kind="bad_request", message=error.message)) from None
+        answer = scenario.answer(request, context)
         if answer is None:
             about = f"persona {context.persona!r}, purpose {context.purpose!r}"
             message = f"{self.name}: no rule of the scenario matches ({about}); add one, or a default"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from bessemer.actors.batch._groups import Waiting
 from bessemer.actors.batch._out import Out
 from bessemer.actors.batch._outbound import PATIENT
 from bessemer.actors.batch.base import Result, Stage, custom_id
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, StateUnwritable
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Inbound:
             else:
                 if stage.ending:
                     return stage
-            await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311  (jitter, not a secret)
+            await asyncio.sleep(jittered(pause, 0.9, 1.1))
             pause = min(pause * 1.5, PATIENT * settings.poll_seconds)
 
     async def _collect(self, out: Out, stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable
 
 from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientSession, web
 
@@ -110,10 +111,10 @@ class Relay:
         await purchase.drop(failure)
 
 
-async def _tell(work: object) -> bool:
+async def _tell(work: Awaitable[object]) -> bool:
     """Whether the agent still listened."""
     with contextlib.suppress(ConnectionError, ClientError):
-        await work  # type: ignore[misc]
+        await work
         return True
     return False
 

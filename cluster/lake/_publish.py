@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import LakeError
 from bessemer.cluster.lake._place import Place
 from bessemer.cluster.lake._schemas import PARTITION, arrow_rows, arrow_schema, described, lake_row
@@ -95,7 +95,7 @@ class Publisher:
                     return _append_new(self._place, table, f"{self._app}:{table}", rows)
             except CommitFailedError:
                 # Another writer was first: look again at what is there, a moment later than it does.
-                time.sleep(random.uniform(0.005, 0.05))  # noqa: S311
+                time.sleep(jittered(0.05, 0.1))
         uri = self._place.uri(table)
         raise LakeError(f"the lake table {uri} is written by others all the time; rows wait in the ledger")
 

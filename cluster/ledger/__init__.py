@@ -37,6 +37,7 @@ from bessemer.cluster.ledger.operations import (
     RunStatus,
     SetCap,
     Settle,
+    Spending,
     StepState,
     Submit,
     Submitted,
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from bessemer.cluster.ledger._ledger import Ledger
     from bessemer.cluster.ledger._move import Moved, move_ledger
     from bessemer.cluster.ledger._queue_reads import QueueRow, TaskRow
-    from bessemer.cluster.ledger._reads import AttemptRow, AuditRow, CallRow, RunRow, ScopeRow, SpentRow, StepRow
+    from bessemer.cluster.ledger._reads import AttemptRow, AuditRow, CallRow, RunRow, ScopeRow, StepRow
 
 _LATER = {
     "GroupCommit": "_keeper",
@@ -78,7 +79,7 @@ _LATER = {
     "move_ledger": "_move",
     "QueueRow": "_queue_reads",
     "TaskRow": "_queue_reads",
-    **dict.fromkeys(("AttemptRow", "AuditRow", "CallRow", "RunRow", "ScopeRow", "SpentRow", "StepRow"), "_reads"),
+    **dict.fromkeys(("AttemptRow", "AuditRow", "CallRow", "RunRow", "ScopeRow", "StepRow"), "_reads"),
 }
 
 __all__ = [
@@ -135,7 +136,7 @@ __all__ = [
     "ScopeRow",
     "SetCap",
     "Settle",
-    "SpentRow",
+    "Spending",
     "StepRow",
     "StepState",
     "StopQueue",

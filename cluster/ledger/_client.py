@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import pydantic_core
 
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import LedgerRefusal, LedgerUnavailable, error_named
 from bessemer.cluster.ledger.operations import (
     Answer,
@@ -266,7 +266,7 @@ class LedgerClient:
             else:
                 self._reached()
                 return answers
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, not a secret)
+            await asyncio.sleep(jittered(pause))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _missed(self, error: Exception) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import sqlite3
 import stat
 import time
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from bessemer.cluster.durations import jittered
 from bessemer.cluster.errors import (
     InfrastructureError,
     LedgerCorrupted,
@@ -151,7 +151,7 @@ class Store:
             except _WasInTheWay:
                 if not left:
                     raise
-            time.sleep(random.uniform(0.001, 0.05))  # noqa: S311  (jitter, not a secret)
+            time.sleep(jittered(0.05, 0.0))
         raise AssertionError("the last turn returns or raises")
 
     @contextlib.contextmanager

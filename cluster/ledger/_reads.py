@@ -13,7 +13,7 @@ from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._engine import Store
 from bessemer.cluster.ledger._message import Json
 from bessemer.cluster.ledger._values import from_json, scopes_in
-from bessemer.cluster.ledger.operations import AttemptState, RunStatus
+from bessemer.cluster.ledger.operations import AttemptState, RunStatus, Spending
 
 ENDED_AT_COST = ("settled", "settled_late", "resolved")
 
@@ -103,16 +103,6 @@ class AttemptRow(_Row):
     detail: dict[str, Json]
 
 
-class SpentRow(_Row):
-    """What calls cost. Micro-dollars."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
-    in_doubt: int = 0
-
-
 class AuditRow(_Row):
     at: datetime
     action: str
@@ -171,7 +161,7 @@ class Reads:
         low, high = t.range_of(run)
         return self._attempts(select(t.attempt).where(t.attempt.c.call >= low, t.attempt.c.call < high))
 
-    def spent(self, run: str, prefix: str = "") -> SpentRow:
+    def spent(self, run: str, prefix: str = "") -> Spending:
         """What the purchases of a run's steps cost whose path begins with `prefix`."""
         low, high = t.range_of(run)
         if prefix:
@@ -181,7 +171,7 @@ class Reads:
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
         used = [from_json(usage) for _, _, usage in rows if usage]
-        return SpentRow(
+        return Spending(
             calls=len(rows),
             input_tokens=sum(int(one.get("input", 0)) for one in used),
             output_tokens=sum(int(one.get("output", 0)) for one in used),

@@ -298,6 +298,18 @@ class CapState(Message):
     used: int
 
 
+class Spending(Message):
+    """What calls cost so far."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    """Micro-dollars charged, what is in doubt included."""
+    in_doubt: int = 0
+    """Micro-dollars of that which no answer has confirmed."""
+
+
 class Done(Message):
     is_: Literal["done"] = "done"
 

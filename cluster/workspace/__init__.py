@@ -5,7 +5,7 @@ The user's files are only ever read, until the user asks for a branch or for the
 
 from bessemer.cluster.workspace._apply import apply_back, recover
 from bessemer.cluster.workspace._checksum import user_checkout_hash
-from bessemer.cluster.workspace._export import export_branch, export_patch, export_to
+from bessemer.cluster.workspace._export import export_branch, export_files, export_patch, export_to
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._size import size_of_work
@@ -35,6 +35,7 @@ __all__ = [
     "Repository",
     "apply_back",
     "export_branch",
+    "export_files",
     "export_patch",
     "export_to",
     "has",

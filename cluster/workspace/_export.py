@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,6 +32,28 @@ async def export_to(repo: Repository, commit: str, base: str, target_dir: Path) 
         raise UsageError(f"{str(target)!r} is not an empty folder; name a new one")
     await repo.export_tree(commit, target)
     return Exported(target=str(target), changed=tuple(await repo.changed(base, commit)))
+
+
+async def export_files(files: Mapping[str, Path], target_dir: Path) -> Exported:
+    """Copy files, by their path in the target, to a new or empty folder, which appears whole or not at all.
+
+    Links are copied as links. Raises UsageError where something is in the folder already.
+    """
+    target = _paths.absolute(target_dir)
+    if not is_empty_place(target):
+        raise UsageError(f"{str(target)!r} is not an empty folder; name a new one")
+    await in_thread(_copy, files, target)
+    return Exported(target=str(target), changed=tuple(sorted(files)))
+
+
+def _copy(files: Mapping[str, Path], target: Path) -> None:
+    with partial(target) as place, disk_errors(target):
+        place.mkdir()
+        for name, source in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place / name, follow_symlinks=False)
+        place.replace(target)
+        flush_folder(target.parent)
 
 
 async def export_patch(repo: Repository, base: str, commit: str, file: Path) -> Exported:

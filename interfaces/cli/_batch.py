@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from bessemer.actors._backend_client import backend_ref
+from bessemer.actors._hosts import backend_ref
 from bessemer.actors._wire import ask, encode
 from bessemer.actors.batch import INTENT, PROVIDERS
 from bessemer.cluster.errors import UsageError

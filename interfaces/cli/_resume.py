@@ -1,25 +1,22 @@
-"""What `bessemer run` does with a run that exists: take it up, fork it, stop it, hand its result out."""
+"""What `bessemer run` does with a run that exists: take it up, fork it, stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
-from bessemer.cluster.errors import ClusterError, RunDiverged, RunIsOpen, UsageError
+from bessemer.cluster.errors import RunDiverged, RunIsOpen, UsageError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner
 from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
-from bessemer.cluster.workspace import Repository
 from bessemer.interfaces._prepare import Prepared, assemble, versions
 from bessemer.interfaces._session import driving
 from bessemer.pipelines._base import pipeline_named
@@ -105,80 +102,9 @@ def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str
     return f"run {row.run} is held by nobody; resume with: bessemer run resume {row.run}"
 
 
-def _answer_files(outcome: dict[str, Any]) -> dict[str, Path]:
-    return {name: Path(outcome["directory"], name) for name in outcome["files"]}
-
-
-def _plan_files(outcome: dict[str, Any]) -> dict[str, Path]:
-    return _below(outcome["directory"])
-
-
-def _built_files(outcome: dict[str, Any]) -> dict[str, Path]:
-    return _below(outcome["result"])
-
-
-def _below(folder: str) -> dict[str, Path]:
-    root = Path(folder)
-    return {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()} if folder else {}
-
-
-FILES_OF: dict[str, Callable[[dict[str, Any]], dict[str, Path]]] = {
-    "consensus": _answer_files,
-    "planning.draft": _plan_files,
-    "planning.execute": _built_files,
-}
-"""Where the files of a result are that is no commit, by pipeline."""
-
-
-def _export_files(outcome: dict[str, Any], pipeline: str, run: str, to: Path | None) -> str:
-    if to is None:
-        raise UsageError(f"run {run} is a {pipeline}: its result is files without a history; give --to PATH")
-    found = FILES_OF[pipeline](outcome)
-    if not found:
-        raise UsageError(f"run {run} ended without a result; see `bessemer run show {run}`")
-    if to.exists():
-        raise UsageError(f"--to {str(to)!r} exists; give a new folder")
-    for name, path in found.items():
-        target = to / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target, follow_symlinks=False)
-    return f"wrote the result to {to} ({len(found)} files)"
-
-
 def _driver_of(directory: Path) -> int | None:
     try:
         owner = read_owner(json.loads((directory / "driver.json").read_text())["driver"])
     except (OSError, ValueError, KeyError):
         return None
     return None if owner is None or owner.is_dead or owner.pid == os.getpid() else owner.pid
-
-
-async def export_result(
-    directory: Path, run: str, to: Path | None, branch: str | None, patch: Path | None, *, pipeline: str = "refine"
-) -> str:
-    """Hand a run's result out, one way; returns a line that says where it went.
-
-    Raises UsageError where there is no result, and for a branch or a patch of what is only files.
-    """
-    from bessemer.cluster.workspace import export_branch, export_patch, export_to
-
-    try:
-        outcome: dict[str, Any] = json.loads((directory / "outcome.json").read_text())
-        if pipeline in FILES_OF:
-            return await asyncio.to_thread(_export_files, outcome, pipeline, run, to)
-        base, commit = outcome["base"], outcome["commit"]
-    except (OSError, ValueError, KeyError):
-        raise UsageError(f"run {run} has no result yet; see `bessemer run show {run}`") from None
-    if not commit:
-        raise UsageError(f"run {run} ended before it took any work in; there is nothing to export")
-    repository = Repository(directory / "repository")
-    if to is not None:
-        done = await export_to(repository, commit, base, to)
-        return f"wrote the result to {done.target} ({len(done.changed)} files changed)"
-    if patch is not None:
-        done = await export_patch(repository, base, commit, patch)
-        return f"wrote {done.target}; apply it with: git apply {done.target}"
-    if branch is None:
-        raise ClusterError("no place to export to")
-    done = await export_branch(repository, commit, Path(outcome["source"]), branch)
-    return f"made branch {done.target} at {done.commit[:12]}"

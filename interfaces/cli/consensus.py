@@ -33,53 +33,59 @@ DECIDING = "Deciding"
 Backends = Annotated[
     list[str] | None, typer.Option("--backends", help="The agents, one for each backend.", rich_help_panel=DECIDING)
 ]
+Mode = Annotated[str, typer.Option("--mode", help="general, evaluate, plan or spec.", rich_help_panel=DECIDING)]
+Rule = Annotated[str, typer.Option("--rule", help="majority, weighted, ranked or unanimous.", rich_help_panel=DECIDING)]
+Quorum = Annotated[
+    int | None,
+    typer.Option("--quorum", min=1, help="Fewest votes (more than half).", rich_help_panel=DECIDING),
+]
+Policy = Annotated[str, typer.Option("--policy", help="default, massgen or sequential.", rich_help_panel=DECIDING)]
+ErrorBound = Annotated[
+    float,
+    typer.Option(
+        "--error-bound",
+        min=0.001,
+        max=0.49,
+        help="Sequential: most chance of being wrong.",
+        rich_help_panel=DECIDING,
+    ),
+]
+Pace = Annotated[str, typer.Option("--pace", help="fast, or thrifty: ask few at once.", rich_help_panel=DECIDING)]
+MaxRounds = Annotated[int, typer.Option("--max-rounds", min=1, max=3, help="Most rounds.", rich_help_panel=LIMITS)]
+Context = Annotated[
+    Path | None, typer.Option("--context", metavar="FILE", help="Text for every agent.", rich_help_panel=SHOWN)
+]
+Artifacts = Annotated[
+    list[Path] | None, typer.Option("--artifacts", help="Files and folders; several.", rich_help_panel=SHOWN)
+]
+Focus = Annotated[str, typer.Option("--focus", help="What to look at above all.", rich_help_panel=SHOWN)]
+PromptFile = Annotated[
+    Path | None, typer.Option("--prompt-file", metavar="FILE", help="The task.", rich_help_panel=SHOWN)
+]
+NoCwdContext = Annotated[bool, typer.Option("--no-cwd-context", help="Do not show this folder.", rich_help_panel=SHOWN)]
+WorkDir = Annotated[
+    Path | None, typer.Option("--work-dir", metavar="DIR", help="Where files go.", rich_help_panel=PLACE)
+]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output-file", metavar="FILE", help="Copy of the result.", rich_help_panel=PLACE)
+]
 
 
 def consensus(
     task: Annotated[str, typer.Argument(help="What is wanted.")] = "",
     backends: Backends = None,
-    mode: Annotated[
-        str, typer.Option("--mode", help="general, evaluate, plan or spec.", rich_help_panel=DECIDING)
-    ] = "general",
-    rule: Annotated[
-        str, typer.Option("--rule", help="majority, weighted, ranked or unanimous.", rich_help_panel=DECIDING)
-    ] = "majority",
-    quorum: Annotated[
-        int | None,
-        typer.Option("--quorum", min=1, help="Fewest votes (more than half).", rich_help_panel=DECIDING),
-    ] = None,
-    policy: Annotated[
-        str, typer.Option("--policy", help="default, massgen or sequential.", rich_help_panel=DECIDING)
-    ] = "default",
-    error_bound: Annotated[
-        float,
-        typer.Option(
-            "--error-bound",
-            min=0.001,
-            max=0.49,
-            help="Sequential: most chance of being wrong.",
-            rich_help_panel=DECIDING,
-        ),
-    ] = 0.1,
-    pace: Annotated[
-        str, typer.Option("--pace", help="fast, or thrifty: ask few at once.", rich_help_panel=DECIDING)
-    ] = "fast",
-    max_rounds: Annotated[
-        int, typer.Option("--max-rounds", min=1, max=3, help="Most rounds.", rich_help_panel=LIMITS)
-    ] = 3,
-    context: Annotated[
-        Path | None, typer.Option("--context", metavar="FILE", help="Text for every agent.", rich_help_panel=SHOWN)
-    ] = None,
-    artifacts: Annotated[
-        list[Path] | None, typer.Option("--artifacts", help="Files and folders; several.", rich_help_panel=SHOWN)
-    ] = None,
-    focus: Annotated[str, typer.Option("--focus", help="What to look at above all.", rich_help_panel=SHOWN)] = "",
-    prompt_file: Annotated[
-        Path | None, typer.Option("--prompt-file", metavar="FILE", help="The task.", rich_help_panel=SHOWN)
-    ] = None,
-    no_cwd_context: Annotated[
-        bool, typer.Option("--no-cwd-context", help="Do not show this folder.", rich_help_panel=SHOWN)
-    ] = False,
+    mode: Mode = "general",
+    rule: Rule = "majority",
+    quorum: Quorum = None,
+    policy: Policy = "default",
+    error_bound: ErrorBound = 0.1,
+    pace: Pace = "fast",
+    max_rounds: MaxRounds = 3,
+    context: Context = None,
+    artifacts: Artifacts = None,
+    focus: Focus = "",
+    prompt_file: PromptFile = None,
+    no_cwd_context: NoCwdContext = False,
     criteria: Criteria = None,
     criteria_file: CriteriaFile = None,
     criteria_preset: CriteriaPreset = None,
@@ -88,12 +94,8 @@ def consensus(
     time_budget: TimeBudget = None,
     overnight: Overnight = False,
     massgen_orchestrated: Massgen = False,
-    work_dir: Annotated[
-        Path | None, typer.Option("--work-dir", metavar="DIR", help="Where files go.", rich_help_panel=PLACE)
-    ] = None,
-    output_file: Annotated[
-        Path | None, typer.Option("--output-file", metavar="FILE", help="Copy of the result.", rich_help_panel=PLACE)
-    ] = None,
+    work_dir: WorkDir = None,
+    output_file: OutputFile = None,
     config: Config = None,
     address: Address = "",
     no_sandbox: NoSandbox = False,

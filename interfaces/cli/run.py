@@ -126,18 +126,13 @@ def export(
     patch: Annotated[Path | None, typer.Option("--patch", metavar="FILE", help="For `git apply`.")] = None,
 ) -> None:
     """Get a run's result out: as a folder, a branch or a patch. Your checkout is not touched."""
-    from bessemer.cluster.errors import UsageError
-    from bessemer.interfaces.cli._resume import export_result
+    from bessemer.interfaces.cli._export import Place, export_result
 
-    if sum(place is not None for place in (to, branch, patch)) != 1:
-        raise UsageError("say where the result goes, one way: --to PATH, --branch NAME or --patch FILE")
+    place = Place(to, branch, patch)
     home, _ = _home(None)
     with _ledger(home) as ledger:
         row = _find(ledger, run)
-    print(
-        asyncio.run(export_result(home.run_directory(row.run), row.run, to, branch, patch, pipeline=row.pipeline)),
-        file=sys.stderr,
-    )
+    print(asyncio.run(export_result(home.run_directory(row.run), row.run, row.pipeline, place)), file=sys.stderr)
 
 
 @app.command()

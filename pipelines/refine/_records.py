@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bessemer.actors.builders.base import BuildResult
-from bessemer.actors.crew import Spending
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewers import Evaluation
-from bessemer.cluster.ledger.operations import LakeRecord
+from bessemer.cluster.ledger.operations import LakeRecord, Spending
 from bessemer.cluster.records import ProbeRecord, RoundRecord, ScoreRecord, StepRecord, VerdictRecord
 from bessemer.cluster.run import Ticket
 from bessemer.pipelines.refine._plan import RoundSummary

@@ -69,6 +69,19 @@ async def test_a_tool_loop_knows_its_turn_from_the_history(tmp_path: Path) -> No
     assert again.message == first.message
 
 
+async def test_a_scenario_that_was_changed_is_read_again(tmp_path: Path) -> None:
+    backend = opened(tmp_path, "default: { text: before }")
+    assert (await ask(backend)).text == "before"
+    (tmp_path / "scenario.yaml").write_text("default: { text: and after }")
+    assert (await ask(backend)).text == "and after"
+    (tmp_path / "scenario.yaml").write_text("rules: [")
+    with pytest.raises(BackendFailure, match=r"scenario\.yaml:1"):
+        await ask(backend)
+    (tmp_path / "scenario.yaml").unlink()
+    with pytest.raises(BackendFailure, match="cannot read the scenario"):
+        await ask(backend)
+
+
 async def test_a_rule_for_some_attempts_depends_on_the_attempt_alone(tmp_path: Path) -> None:
     for number, fails in ((1, True), (2, True), (3, False), (1, True)):
         backend = opened(tmp_path)

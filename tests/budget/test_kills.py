@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import ray
 
-from bessemer.actors._backend_client import BackendClient, backend_ref
+from bessemer.actors._backend_client import BackendClient
 from bessemer.actors._calls import BudgetRefused, CallEnvelope
-from bessemer.actors._hosts import ledger_client
+from bessemer.actors._hosts import backend_ref, ledger_client
 from bessemer.actors._wire import decode
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from typing import Any
 
@@ -54,6 +55,9 @@ def test_three_agents_answer_vote_and_decide(world: PanelWorld) -> None:
     assert (summary["exit_code"], summary["cost_micro_usd"]) == (0, outcome["cost"])
     assert json.loads((out / "status.json").read_text())["is_complete"]
     assert {path.name for path in out.iterdir()} >= {"context.md", "criteria.json", "prompt.md"}
+    export = [*world.base_command(), "run", "export", outcome["run"], "--to", "taken"]
+    subprocess.run(export, cwd=world.root, check=True, timeout=60)
+    assert (world.work("taken") / "result.md").read_text() == "Forty-two, since 6 x 7 = 42.\n"
     rows = world.lake.sql(f"SELECT * FROM votes WHERE run = '{outcome['run']}' ORDER BY path").to_pylist()
     # The third vote may be dropped before it is sent: two of three have decided by then.
     assert [row["kind"] for row in rows] in (["answer"] * 3 + ["vote"] * votes for votes in (2, 3))

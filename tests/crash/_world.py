@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from tests.crash._scenario import write_scenario
 
 HOSTS = ("run/", "ledger", "backend/", "builder/", "prober/", "reviewer/", "lake")
 RUN_SECONDS = 240.0
+_KEPT = (".bessemer", "lake")
 
 
 class World:
@@ -34,16 +36,29 @@ class World:
     def __init__(self, root: Path, address: str, *, latency: float) -> None:
         self.root = root
         self.address = address
+        self.latency = latency
         self.project = root / "project"
-        write_project(self.project)
-        write_scenario(root / "scenario.yaml", latency=latency)
         self.books = root / "books.jsonl"
         (root / ".bessemer").mkdir()
+        self._write()
+
+    def _write(self) -> None:
+        write_project(self.project)
+        write_scenario(self.root / "scenario.yaml", latency=self.latency)
         config = {
-            "backends": {"scripted": {"scenario": str(root / "scenario.yaml"), "books": str(self.books)}},
+            "backends": {"scripted": {"scenario": str(self.root / "scenario.yaml"), "books": str(self.books)}},
             "ledger": {"lease_seconds": 6},
         }
-        (root / ".bessemer" / "config.yaml").write_text(json.dumps(config))
+        (self.root / ".bessemer" / "config.yaml").write_text(json.dumps(config))
+
+    def renew(self) -> None:
+        """Everything as at first for the next test, but the hosts that are up, and the ledger and lake they write."""
+        for path in [*self.root.iterdir(), *(self.root / ".bessemer").iterdir()]:
+            if path.is_dir() and path.name not in _KEPT:
+                shutil.rmtree(path)
+            elif path.is_file() and not path.name.startswith("ledger"):
+                path.unlink()
+        self._write()
 
     @property
     def ledger(self) -> Ledger:

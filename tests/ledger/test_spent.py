@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bessemer.cluster.ledger import Doubt, Ledger, SetCap, SpentRow
+from bessemer.cluster.ledger import Doubt, Ledger, SetCap, Spending
 from tests.ledger._make import one, opening, reserving, settling
 
 
-def by_hand(ledger: Ledger, run: str, prefix: str) -> SpentRow:
+def by_hand(ledger: Ledger, run: str, prefix: str) -> Spending:
     mine = [attempt for attempt in ledger.attempts(run) if attempt.path.startswith(prefix)]
-    return SpentRow(
+    return Spending(
         calls=len(mine),
         input_tokens=sum(int((attempt.usage or {}).get("input", 0)) for attempt in mine),
         output_tokens=sum(int((attempt.usage or {}).get("output", 0)) for attempt in mine),

@@ -18,11 +18,17 @@ from tests.planning._scenario import CYCLE, SOUND, next_tasks, plan_answer, scor
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
-@pytest.fixture
-def world(short_tmp: Path, ray_cluster: str) -> Iterator[World]:
-    made = World(short_tmp, ray_cluster, latency=0.0)
+@pytest.fixture(scope="module")
+def house(module_tmp: Path, ray_cluster: str) -> Iterator[World]:
+    made = World(module_tmp, ray_cluster, latency=0.0)
     yield made
     made.close()
+
+
+@pytest.fixture
+def world(house: World) -> World:
+    house.renew()
+    return house
 
 
 def rules(world: World, *given: tuple[dict[str, Any], Any]) -> None:
@@ -72,6 +78,9 @@ def test_a_plan_with_a_cycle_is_corrected_once_and_kept(world: World):
     assert folder.metadata.planning_session_id == outcome["run"]
     assert [task.id for task in folder.plan().tasks] == ["F001", "F002"]
     assert "F002" in told(world, "plan", "show")
+    told(world, "run", "export", outcome["run"], "--to", "taken")
+    assert (world.root / "taken" / "plan.json").read_bytes() == (folder.path / "plan.json").read_bytes()
+    told(world, "run", "export", outcome["run"], "--patch", "it.patch", code=2)
     rows = [json.loads(line) for line in told(world, "plan", "tasks", "--json").splitlines()]
     assert [(one["order"], one["id"], one["verification"]) for one in rows] == [
         (1, "F001", "F001.md is there"),

@@ -139,6 +139,7 @@ def small_disk(world: World) -> Iterator[Path]:
     """The state directory on a disk of 3 MB."""
     place = world.root / ".bessemer"
     config = (place / "config.yaml").read_text()
+    world.close()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a file system of its own cannot be mounted here")

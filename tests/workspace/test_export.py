@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bessemer.cluster.errors import UsageError
+from bessemer.cluster.errors import UsageError, WorkspaceError
 from bessemer.cluster.workspace import (
     Intake,
     Repository,
     export_branch,
+    export_files,
     export_patch,
     export_to,
     take_in,
@@ -207,3 +208,19 @@ async def test_six_runs_at_once_leave_the_checkout_alone(checkout: Path, tmp_pat
     await asyncio.gather(*(one(number) for number in range(6)))
     assert await user_checkout_hash(checkout) == before
     assert all(read(tmp_path / f"out{number}") == result_of(checkout) for number in range(6))
+
+
+async def test_files_without_a_history_leave_whole_or_not_at_all(tmp_path: Path) -> None:
+    one, link = tmp_path / "one.md", tmp_path / "link"
+    one.write_text("one\n")
+    link.symlink_to("one.md")
+    out = tmp_path / "deep" / "out"
+    exported = await export_files({"result.md": one, "part/link": link}, out)
+    assert exported.changed == ("part/link", "result.md")
+    assert (out / "result.md").read_text() == "one\n"
+    assert (out / "part" / "link").readlink() == Path("one.md")
+    with pytest.raises(UsageError, match="is not an empty folder"):
+        await export_files({"result.md": one}, out)
+    with pytest.raises(WorkspaceError, match="lost"):
+        await export_files({"first.md": one, "lost.md": tmp_path / "lost"}, tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "link", "one.md"]
