@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ def main() -> None:
         if given.report:
             print(results.report(known), end="")
             return
+        # Its cluster outlives it otherwise.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         sys.exit(_carry_out(given, known))
     except BessemerError as error:
         print(f"error: {error.message}", file=sys.stderr)
