@@ -101,6 +101,8 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
         "--include-dashboard=false", "--disable-usage-stats", f"--num-cpus={num_cpus or os.cpu_count() or 1}",
         f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={temporary_directory()}",
+        # It would hand logs to drivers, which want none.
+        "--include-log-monitor=false",
     ]  # fmt: skip
     _quiet_environment()
     _use_own_token()
