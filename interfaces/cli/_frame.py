@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -118,6 +119,7 @@ def _wrong_value(said: str, arguments: Sequence[str]) -> str:
     flags, _, reason = said.removeprefix("invalid value for ").partition(": ")
     names = [name.strip("' ") for name in flags.split("/")]
     reason = reason.removeprefix("Input ").replace(", unable to parse string as an integer", "")
+    reason = re.sub(r"^Value error, '.*' is not (?=one of )", "should be ", reason)
     for position, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name in names and (equals or position + 1 < len(arguments)):
