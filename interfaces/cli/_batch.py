@@ -69,17 +69,17 @@ def _row(provider: str, account: str, batch: str, members: list[AttemptRow]) -> 
 
 def show(rows: list[BatchRow]) -> None:
     """A table for people."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from bessemer.interfaces.cli._tables import show_table
 
-    table = Table("batch", "at", "state", "calls", "held", "since", "runs", box=SIMPLE_HEAD, pad_edge=False)
+    shown = []
     for row in rows:
         runs = row.runs[0] if len(row.runs) == 1 else f"{len(row.runs)} runs"
         since = row.since.astimezone().strftime("%m-%d %H:%M")
         where = f"{row.provider}/{row.account}"
-        table.add_row(row.batch or "-", where, row.state, str(row.calls), format_usd(row.charged), since, runs)
-    Console(highlight=False).print(table if rows else "no call waits for a batch")
+        shown.append((row.batch or "-", where, row.state, str(row.calls), format_usd(row.charged), since, runs))
+    columns = ("batch", "at", "state", "calls", "held", "since", "runs")
+    numbers = ("calls", "held")
+    show_table(columns, shown, nothing="no call waits for a batch", numbers=numbers, whole=("state", *numbers))
 
 
 async def cancel(batch: str, config: Sequence[Path] | None, address: str) -> str:

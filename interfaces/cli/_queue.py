@@ -105,9 +105,9 @@ def show(queue: str, state: str, limit: int, config: list[Path] | None, *, as_js
 
 
 def _print_queue(row: QueueRow, tasks: list[TaskRow], limit: int) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+
+    from bessemer.interfaces.cli._tables import show_table
 
     console = Console(highlight=False)
     cap = "no cap" if row.cap is None else f"of {format_usd(row.cap)}"
@@ -116,13 +116,15 @@ def _print_queue(row: QueueRow, tasks: list[TaskRow], limit: int) -> None:
     console.print(f"queue {row.queue}: {counts}; {format_usd(row.used)} {cap}{stopped}", markup=False, soft_wrap=True)
     if row.degraded:
         console.print(f"DEGRADED: {row.degraded} tasks; see `bessemer queue report --queue {row.queue}`", markup=False)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("task", "state", "prio", "cost", "what"):
-        table.add_column(column, justify="right" if column in ("prio", "cost") else "left", no_wrap=True)
-    for one in tasks:
-        table.add_row(one.task, one.state, f"{one.priority:g}", format_usd(one.charged), _short(one.title))
     if tasks:
-        console.print(table)
+        show_table(
+            ("task", "state", "prio", "cost", "what"),
+            [(one.task, one.state, f"{one.priority:g}", format_usd(one.charged), one.title) for one in tasks],
+            nothing="",
+            numbers=("prio", "cost"),
+            whole=("task", "state", "prio", "cost"),
+            cut=("what",),
+        )
     if len(tasks) == limit:
         console.print(f"only the first {limit} are shown: --limit N")
 

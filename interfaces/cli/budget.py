@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +38,7 @@ def show(as_json: Json = False, config: Config = None) -> None:
             print(scope.model_dump_json())
         return
     from bessemer.cluster.money import format_usd
+    from bessemer.interfaces.cli._tables import show_table
 
     rows = [
         (
@@ -49,7 +49,8 @@ def show(as_json: Json = False, config: Config = None) -> None:
         )
         for one in scopes
     ]
-    _table(("scope", "used", "cap", "left"), rows, "nothing was spent yet")
+    columns = ("scope", "used", "cap", "left")
+    show_table(columns, rows, nothing="nothing was spent yet", numbers=columns[1:])
 
 
 @app.command("set")
@@ -92,8 +93,10 @@ def list_doubts(as_json: Json = False, config: Config = None) -> None:
             print(row.model_dump_json())
         return
     from bessemer.cluster.money import format_usd
+    from bessemer.interfaces.cli._tables import show_table
 
-    _table(("attempt", "charged"), [(row.attempt, format_usd(row.charge)) for row in rows], "nothing is in doubt")
+    held = [(row.attempt, format_usd(row.charge)) for row in rows]
+    show_table(("attempt", "charged"), held, nothing="nothing is in doubt", numbers=("charged",))
 
 
 @doubts.command()
@@ -167,14 +170,3 @@ def _ledger(config: list[Path] | None) -> Ledger:
     from bessemer.interfaces._prepare import home_of
 
     return Ledger.open(home_of(load_settings(files=config or [])).ledger_url)
-
-
-def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table if rows else nothing)

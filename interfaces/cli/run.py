@@ -185,20 +185,21 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _show_list(rows: list[RunRow]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     from bessemer.cluster.money import format_usd
+    from bessemer.interfaces.cli._tables import show_table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("run", "pipeline", "status", "cost", "task"):
-        table.add_column(column, justify="right" if column == "cost" else "left", overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        task = str((row.pins.get("plan") or {}).get("task", "(deleted)"))
-        table.add_row(row.run, row.pipeline, row.status, format_usd(row.charged), " ".join(task.split()))
-    console = Console(highlight=False)
-    console.print(table if rows else 'no runs yet: bessemer refine "TASK"')
+    show_table(
+        ("run", "pipeline", "status", "cost", "task"),
+        [(row.run, row.pipeline, row.status, format_usd(row.charged), _task(row)) for row in rows],
+        nothing='no runs yet: bessemer refine "TASK"',
+        numbers=("cost",),
+        whole=("run", "pipeline", "status", "cost"),
+        cut=("task",),
+    )
+
+
+def _task(row: RunRow) -> str:
+    return str((row.pins.get("plan") or {}).get("task", "(deleted)"))
 
 
 def _show_run(row: RunRow, outcome: dict[str, Any] | None, directory: Path) -> None:
@@ -207,7 +208,7 @@ def _show_run(row: RunRow, outcome: dict[str, Any] | None, directory: Path) -> N
     from bessemer.pipelines._base import pipeline_named
 
     print(f"{row.run}  {row.pipeline}  {row.status}")
-    print(f"task: {(row.pins.get('plan') or {}).get('task', '(deleted)')}")
+    print(f"task: {_task(row)}")
     lost = f", {row.lost_in_flight} lost in flight" if row.lost_in_flight else ""
     print(f"calls: {row.calls}{lost}; charged {format_usd(row.charged)}, of it in doubt {format_usd(row.in_doubt)}")
     print(f"files: {directory}")
