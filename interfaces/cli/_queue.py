@@ -81,7 +81,8 @@ def add(
             say(f"{task}  {'added' if fresh else 'is there already'}: {_short(place.entry.task)}")
     there = answer.fresh.count(False)
     told = f"; {there} were there already (--again adds an equal task once more)" if there else ""
-    say(f"{answer.fresh.count(True)} tasks added to queue {queue}{told}")
+    fresh = answer.fresh.count(True)
+    say(f"{fresh} {'task' if fresh == 1 else 'tasks'} added to queue {queue}{told}")
 
 
 def show(queue: str, state: str, limit: int, config: list[Path] | None, *, as_json: bool) -> None:
