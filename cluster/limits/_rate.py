@@ -22,7 +22,15 @@ SURGE = 0.3
 """Exponential growth beyond it, 1/s."""
 SLOWEST = 0.05
 """Requests a second that are always tried."""
-SLOT = 0.05
+STREAK = 3
+"""Refusals in a row, nothing accepted between them, after which the provider counts as shut."""
+KNOCKS = 10.0
+"""Requests a second that are sent to a shut provider, to hear when it takes them again."""
+KNOCKS_HALVE = 0.5
+"""Seconds in which these become half as many."""
+FEWEST_KNOCKS = 0.5
+"""Requests a second that they do not fall below."""
+SLOT = 0.02
 """Width of one count in seconds."""
 MEMORY = 8.0
 """Seconds of counts kept."""
@@ -36,6 +44,8 @@ EARLY, SURE = 0.4, 0.6
 """Seconds after a cut until another may follow: where very much is refused, and where some is."""
 FIRST = 1.0
 """Seconds that the first burst counts as: much of it came out of what the provider had saved up."""
+GROWTH = 0.05
+"""Seconds between two steps of growth."""
 SMALL = 20.0
 """Requests a second below which curves take longer: a probe costs a refusal, and there are few requests to pay it."""
 
@@ -76,12 +86,23 @@ class RateController:
         self._lag = 0.02  # how long a refusal takes
         self._counts: deque[_Count] = deque()
         self._pauses: deque[tuple[float, float]] = deque()
+        self._shut_at: float | None = None
 
     def rate(self, now: float) -> float | None:
         """Requests a second; None as long as nothing was ever refused."""
-        if self._rate is not None and now - self._grown_at >= SLOT:
+        if self._rate is None:
+            return None
+        self._open_again(now)
+        if self._shut_at is not None:
+            knocks = KNOCKS * 0.5 ** ((now - self._shut_at) / KNOCKS_HALVE)
+            return min(self._rate, max(knocks, FEWEST_KNOCKS))
+        if now - self._grown_at >= GROWTH:
             self._grow(now)
         return self._rate
+
+    def shut_for(self, now: float) -> float | None:
+        """Seconds since the provider stopped to take anything; None where it takes some."""
+        return None if self._shut_at is None else now - self._shut_at
 
     def learn(self, rate: float, now: float) -> None:
         """Start where another limiter left off."""
@@ -94,7 +115,10 @@ class RateController:
         """A request was refused; True where the rate was cut."""
         self._lag += 0.2 * (min(now - granted_at, 5.0) - self._lag)
         self._count_at(granted_at).refused += 1
-        if granted_at <= self._cut_at:
+        if self._shut_at is None and self._rate is not None and self._last_in_a_row(now) >= STREAK:
+            self._shut_at = now
+            return True
+        if self._shut_at is not None or granted_at <= self._cut_at:
             return False
         since_cut = self.sample(max(self._cut_at, now - MEMORY), now)
         if self._rate is None or now - self._cut_at > 2.0:
@@ -135,6 +159,33 @@ class RateController:
         first = max(first, start)
         paused = sum(max(min(until, end) - max(begun, first), 0.0) for begun, until in self._pauses)
         return Sample(max(end - first - paused, SLOT), sent, refused)
+
+    def _last_in_a_row(self, now: float) -> int:
+        """Refusals since the last request that was accepted, as far as that is known by now."""
+        length = 0
+        for count in reversed(self._counts):
+            if count.refused >= count.sent:
+                length += count.refused
+            elif self._is_known(count, now):
+                break
+        return length
+
+    def _is_known(self, count: _Count, now: float) -> bool:
+        """Whether a refusal of what was sent then would have come by now."""
+        return count.at + SLOT + 1.5 * self._lag < now
+
+    def _open_again(self, now: float) -> None:
+        """Where a shut provider took a request: what it took in the second before is what it takes a second."""
+        if self._shut_at is None:
+            return
+        taken = (one.at for one in self._counts if one.at > self._shut_at - self._lag and one.sent > one.refused)
+        at = next((at for at in taken if self._is_known(self._count_at(at), now)), None)
+        if at is None:
+            return
+        seconds = max(1.0, at - self._shut_at)
+        accepted = sum(max(one.sent - one.refused, 0.0) for one in self._counts if at - seconds <= one.at < at)
+        self._shut_at = None
+        self._cut(Sample(seconds, accepted, 0), now)
 
     @staticmethod
     def _enough(since_cut: Sample) -> bool:
