@@ -20,6 +20,14 @@ RISEN = 1.15
 """Multiple of the estimate from which the limit has clearly risen."""
 SURGE = 0.3
 """Exponential growth beyond it, 1/s."""
+NEAR = (0.85, 1.2)
+"""Multiples of the highest estimate between which growth is slower: that the limit rose further is less likely."""
+NEAR_SURGE = 0.1
+"""Exponential growth there, 1/s."""
+SETTLED = 2.0
+"""Seconds without a cut after which an estimate counts as good."""
+FADES = 0.97
+"""What each later cut leaves of the highest estimate."""
 SLOWEST = 0.05
 """Requests a second that are always tried."""
 STREAK = 3
@@ -80,6 +88,7 @@ class RateController:
     def __init__(self) -> None:
         self._rate: float | None = None
         self._estimate = 0.0
+        self._highest = 0.0  # of the estimates that were good
         self._cut_at = float("-inf")
         self._active = 0.0  # seconds since the cut in which the rate was used
         self._grown_at = 0.0
@@ -87,6 +96,7 @@ class RateController:
         self._counts: deque[_Count] = deque()
         self._pauses: deque[tuple[float, float]] = deque()
         self._shut_at: float | None = None
+        self._opened_at = float("-inf")
 
     def rate(self, now: float) -> float | None:
         """Requests a second; None as long as nothing was ever refused."""
@@ -121,7 +131,7 @@ class RateController:
         if self._shut_at is not None or granted_at <= self._cut_at:
             return False
         since_cut = self.sample(max(self._cut_at, now - MEMORY), now)
-        if self._rate is None or now - self._cut_at > 2.0:
+        if self._rate is None or now - self._cut_at > SETTLED:
             same = self._rate is not None and self._rate < RISEN * self._estimate
             # Between two refusals a bucket is emptied twice, so the mean is its rate; a second may hold a burst.
             self._cut(since_cut if same else self.sample(now - self._lag - 1.0, now), now)
@@ -143,7 +153,8 @@ class RateController:
     def recent(self, now: float, least: int = 8) -> Sample:
         """The last requests whose refusal would be known: those of half a second, or of longer until `least` are."""
         seconds = 0.5
-        while (found := self.sample(now - self._lag - seconds, now)).sent < least and seconds < MEMORY:
+        since = self._opened_at
+        while (found := self.sample(max(now - self._lag - seconds, since), now)).sent < least and seconds < MEMORY:
             seconds *= 2
         return found
 
@@ -182,9 +193,12 @@ class RateController:
         at = next((at for at in taken if self._is_known(self._count_at(at), now)), None)
         if at is None:
             return
+        # It opened between the last refusal and this: half way errs the least.
+        refused = max((one.at for one in self._counts if one.at < at and one.refused), default=at)
+        at = (at + refused) / 2 if at - refused < 0.5 else at
         seconds = max(1.0, at - self._shut_at)
         accepted = sum(max(one.sent - one.refused, 0.0) for one in self._counts if at - seconds <= one.at < at)
-        self._shut_at = None
+        self._shut_at, self._opened_at = None, at
         self._cut(Sample(seconds, accepted, 0), now)
 
     @staticmethod
@@ -195,6 +209,8 @@ class RateController:
 
     def _cut(self, seen: Sample, now: float) -> None:
         rate = self._rate
+        if rate is not None and now - self._cut_at > SETTLED:
+            self._highest = max(self._highest * FADES, self._estimate)
         accepted = (seen.accepted + 0.5) / max(seen.seconds, FIRST if rate is None else 0.25)
         self._estimate = max(accepted if rate is None else min(max(accepted, DEEPEST * rate), rate), SLOWEST)
         self._rate = max(BACKOFF * self._estimate, SLOWEST)
@@ -208,7 +224,8 @@ class RateController:
         if self._sent_in(now - span, now) < BOUND * self._rate * span:
             return
         if self._rate >= RISEN * self._estimate:
-            self._rate *= math.exp(SURGE * passed)
+            near = NEAR[0] * self._highest <= self._rate <= NEAR[1] * self._highest
+            self._rate *= math.exp((NEAR_SURGE if near else SURGE) * passed)
             return
         self._active += passed
         start = ((1 - BACKOFF) / CURVE) ** (1 / 3)
