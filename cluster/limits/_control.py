@@ -99,7 +99,7 @@ class Control:
 
     def learned_rate(self, now: float) -> float | None:
         """The rate found out from refusals alone, without caps and quotas."""
-        return self.pacing.rate(now)
+        return self.pacing.learned
 
     def _rate(self, now: float) -> float | None:
         per_minute = self.policy.requests_per_minute

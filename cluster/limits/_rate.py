@@ -3,11 +3,14 @@
 A refusal arrives soon, an answer may take a minute. So a request counts as accepted when it was not refused in the time
 a refusal takes, and what was accepted a second is the estimate of the hidden limit. After a refusal the rate starts a
 little below that estimate, stays near it for some seconds and leaves it faster and faster (a cubic curve, as TCP CUBIC
-and AWS's adaptive retries have it): far above the estimate the limit must have risen, and growth becomes exponential.
+and AWS's adaptive retries have it; RFC 9438): far above the estimate the limit must have risen, and growth becomes
+exponential, but slow near the highest estimate so far. Where everything is refused in a row, a fixed window is used up:
+a few requests ask until one is taken, and what was taken in the second before is the new estimate.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from typing import NamedTuple
@@ -110,6 +113,11 @@ class RateController:
             self._grow(now)
         return self._rate
 
+    @property
+    def learned(self) -> float | None:
+        """The rate without regard to a provider that is shut for a moment; None as long as nothing was refused."""
+        return self._rate
+
     def shut_for(self, now: float) -> float | None:
         """Seconds since the provider stopped to take anything; None where it takes some."""
         return None if self._shut_at is None else now - self._shut_at
@@ -189,8 +197,10 @@ class RateController:
         """Where a shut provider took a request: what it took in the second before is what it takes a second."""
         if self._shut_at is None:
             return
-        taken = (one.at for one in self._counts if one.at > self._shut_at - self._lag and one.sent > one.refused)
-        at = next((at for at in taken if self._is_known(self._count_at(at), now)), None)
+        begun = self._shut_at - self._lag
+        since = itertools.takewhile(lambda one: one.at > begun, reversed(self._counts))
+        taken = [one.at for one in since if one.sent > one.refused and self._is_known(one, now)]
+        at = taken[-1] if taken else None
         if at is None:
             return
         # It opened between the last refusal and this: half way errs the least.
@@ -232,7 +242,8 @@ class RateController:
         self._rate = max(self._rate, self._estimate * (1 + CURVE * (self._active - start) ** 3))
 
     def _sent_in(self, start: float, now: float) -> float:
-        return sum(count.sent for count in self._counts if start <= count.at <= now)
+        recent = itertools.takewhile(lambda count: count.at >= start, reversed(self._counts))
+        return sum(count.sent for count in recent if count.at <= now)
 
     def _count_at(self, at: float) -> _Count:
         slot = math.floor(at / SLOT) * SLOT
