@@ -159,7 +159,7 @@ def _table(rows: list[BackendRow], limits: dict[str, dict[str, Any]]) -> None:
 
     from bessemer.interfaces.cli.cluster import limit_table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("backend", "key", "$/M in", "$/M out", "context", "can"):
         table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column != "can")
     for row in rows:
