@@ -107,7 +107,7 @@ class RateController:
             return None
         self._open_again(now)
         if self._shut_at is not None:
-            knocks = KNOCKS * 0.5 ** ((now - self._shut_at) / KNOCKS_HALVE)
+            knocks = KNOCKS * math.exp2((self._shut_at - now) / KNOCKS_HALVE)
             return min(self._rate, max(knocks, FEWEST_KNOCKS))
         if now - self._grown_at >= GROWTH:
             self._grow(now)
