@@ -276,7 +276,7 @@ def choose_build_backend(request: Request, settings: Settings, notices: list[str
 
 
 def choose_eval_backends(request: Request, settings: Settings, build: str, notices: list[str]) -> tuple[str, ...]:
-    """The models that judge: the flag's, the settings', the builder's where it may judge; none leaves it to the probes.
+    """The models that judge: the flag's, the settings', the builder's. Without one that may, the probes decide.
 
     Raises UsageError for one named twice, and for `probes` beside a model.
     """
@@ -291,13 +291,13 @@ def choose_eval_backends(request: Request, settings: Settings, build: str, notic
     resolved = through_massgen(resolved, settings, notices, asked=request.massgen)
     alone = "" if resolved else build or single_evaluator(settings, several_named=bool(named))
     chosen = resolved or ((alone,) if alone else ())
-    if named and not resolved:
-        who = f"{alone} judges in their place" if alone else "the verdict comes from the probes"
-        notices.append(f"no backend that was named has a key: {who}")
-    if not chosen and not named:
-        notices.append("no model is named and no key is set: the verdict comes from the probes")
     able = tuple(one for one in chosen if capabilities(one, settings.backends).may_judge)
-    if resolved:
+    if named and not resolved:
+        who = f"{alone} judges in their place" if able else "the verdict comes from the probes"
+        notices.append(f"no backend that was named has a key: {who}")
+    elif not chosen:
+        notices.append("no model is named and no key is set: the verdict comes from the probes")
+    else:
         rest = "its share is left out" if able else "the verdict comes from the probes"
         notices += [f"{one} cannot judge: {rest}" for one in chosen if one not in able]
     return able

@@ -11,6 +11,8 @@ from bessemer.cluster.limits._window import Window
 LONG_WAIT = 5.0
 """A provider that asks for so many seconds means every request, not only the one it refused."""
 MOSTLY_ACCEPTED = 0.5
+SHUT_PATIENCE = 1.5
+"""Seconds for which a provider that takes nothing may be waiting for its window to end: the pace sees to that."""
 PACE_FIRST = 1.0
 """Seconds that a slower pace gets to help before the requests in flight are cut once more."""
 CUT_EVENT_SECONDS = 30.0
@@ -97,7 +99,7 @@ class Control:
 
     def learned_rate(self, now: float) -> float | None:
         """The rate found out from refusals alone, without caps and quotas."""
-        return self.pacing.rate(now)
+        return self.pacing.learned
 
     def _rate(self, now: float) -> float | None:
         per_minute = self.policy.requests_per_minute
@@ -120,7 +122,10 @@ class Control:
         self.throttled_at = now
         paced = self.pacing.rate(now) is not None
         cut = self.pacing.refused(ended.granted_at, now)
-        mostly_accepted = paced and self.pacing.recent(now).lost < MOSTLY_ACCEPTED
+        shut = self.pacing.shut_for(now)
+        mostly_accepted = paced and (
+            self.pacing.recent(now).lost < MOSTLY_ACCEPTED if shut is None else shut < SHUT_PATIENCE
+        )
         # A provider that goes on accepting limits the rate: the pace is what must change, and nobody has to wait.
         if not mostly_accepted and (not paced or now - self._window_cut_at >= PACE_FIRST):
             self._window_cut_at = now

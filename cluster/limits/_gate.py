@@ -139,7 +139,9 @@ class Gate:
     def _opens_at(self, terms: Terms, now: float) -> float:
         """When the next may go; infinity if that depends on others."""
         if terms.open_until is not None:
-            return now if terms.probes and self._probe is None and now >= terms.open_until else float("inf")
+            # The one that tries needs a slot too, but nobody may be left without a try.
+            free = self._probe is None and len(self._in_flight) < max(terms.slots, 1)
+            return now if terms.probes and free and now >= terms.open_until else float("inf")
         if len(self._in_flight) >= terms.slots:
             return float("inf")
         self._pace.set(terms.rate, now)

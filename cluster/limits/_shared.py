@@ -44,7 +44,7 @@ VALID = TERM - 0.5
 """Seconds a grant is used: less than the limiter waits, so that its slots are never used twice."""
 MEMORY = 60.0
 """Seconds for which a limiter that starts anew is told what the last one granted."""
-SLOT = 0.05
+SLOT = 0.02
 
 _log = logging.getLogger(__name__)
 

@@ -159,20 +159,21 @@ def _table(rows: list[BackendRow], limits: dict[str, dict[str, Any]]) -> None:
 
     from bessemer.interfaces.cli.cluster import limit_table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("backend", "key", "$/M in", "$/M out", "context", "can"):
-        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column == "backend")
+        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column != "can")
     for row in rows:
         abilities = {
             "images": row.images,
             "batch": row.batch,
-            "no judging": not row.may_judge,
+            "no judge": not row.may_judge,
             "no tools": not row.tools,
+            "no schema": not row.structured,
         }
         name = row.name if row.name == row.model else f"{row.name}\n  {row.model}"
         table.add_row(
             name,
-            {True: "set", False: "missing", None: "none needed"}[row.key_present],
+            {True: "set", False: "missing", None: "none"}[row.key_present],
             row.input_price or "?",
             row.output_price or "?",
             f"{row.context // 1000}k" if row.context else "?",

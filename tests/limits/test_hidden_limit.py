@@ -10,7 +10,7 @@ import pytest
 from bessemer.cluster.limits import Limits
 
 from ._crowd import KEY, POLICY, Crowd, House
-from ._vendor import Vendor
+from ._vendor import Kind, Vendor
 from ._virtual import virtually
 
 SECONDS, WARM = 90, 20
@@ -27,11 +27,16 @@ def halving(rate: float, now: float) -> float:
 
 
 async def scenario(
-    rate: float, latency: float, burst: float, retry_after: float | None, *runs: tuple[str, str, float]
+    rate: float,
+    latency: float,
+    burst: float,
+    retry_after: float | None,
+    *runs: tuple[str, str, float],
+    kind: Kind = "bucket",
 ) -> Seen:
     """Each run is (host, name, weight); no host at all means limits of one process."""
     house, local = House(), Limits(default=POLICY)
-    vendor = Vendor(lambda now: halving(rate, now), latency, burst=burst, retry_after=retry_after)
+    vendor = Vendor(lambda now: halving(rate, now), latency, burst=burst, retry_after=retry_after, kind=kind)
     crowd = Crowd(vendor)
     hosts = {name: house.host(name) for name, _, _ in runs if name}
     for host, run, weight in runs:
@@ -55,6 +60,26 @@ def test_the_limit_is_used_and_rarely_passed(
     seen = virtually(lambda: scenario(rate, latency, burst, retry_after, ("", "a", 1.0)))
     assert seen.goodput >= 0.9
     assert seen.refused <= 0.02
+
+
+@pytest.mark.parametrize("retry_after", [None, 1.0])
+@pytest.mark.parametrize("kind", ["window", "sliding"])
+@pytest.mark.parametrize(("rate", "latency"), [(50, 0.2), (100, 1.0)])
+def test_so_it_is_where_a_provider_counts_seconds(
+    rate: float, latency: float, kind: Kind, retry_after: float | None
+) -> None:
+    seen = virtually(lambda: scenario(rate, latency, 0, retry_after, ("", "a", 1.0), kind=kind))
+    assert seen.goodput >= 0.9
+    assert seen.refused <= 0.02
+
+
+@pytest.mark.parametrize("kind", ["window", "sliding"])
+def test_two_hosts_share_a_provider_that_counts_seconds(kind: Kind) -> None:
+    seen = virtually(lambda: scenario(50, 0.2, 0, None, ("one", "a", 1.0), ("two", "b", 1.0), kind=kind))
+    assert seen.goodput >= 0.9
+    assert seen.refused <= 0.02
+    mean = (seen.served["a"] + seen.served["b"]) / 2
+    assert abs(seen.served["a"] - mean) <= 0.1 * mean
 
 
 @pytest.mark.parametrize("hosts", [("one", "one"), ("one", "two")])

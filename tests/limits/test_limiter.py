@@ -164,3 +164,30 @@ async def test_each_key_has_a_limiter_of_its_own() -> None:
 def test_a_senseless_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="floor <= initial"):
         LimitPolicy(initial=10, ceiling=5)
+
+
+async def test_who_tries_an_open_breaker_needs_a_slot_too() -> None:
+    one = limiter(initial=2.0, breaker_failures=1, breaker_seconds=0.01)
+    held = [await one.acquire(5) for _ in range(2)]
+    one.release(held.pop(), "failed")
+    held.append(await _once_half_open(one))
+    with pytest.raises(CircuitOpen):
+        await one.acquire(5)
+    assert one.state().in_flight == 2
+    one.release(held.pop(), "failed")
+    one.control.window.learn(1.0)
+    await asyncio.sleep(0.05)
+    with pytest.raises(CircuitOpen):
+        await one.acquire(5)
+    one.release(held.pop(), "unsent")
+    one.release(await _once_half_open(one), "ok")
+
+
+async def _once_half_open(one: Limiter) -> Lease:
+    """The lease of the one that tries, as soon as somebody may."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await one.acquire(1)
+            except CircuitOpen:
+                await asyncio.sleep(0.01)
