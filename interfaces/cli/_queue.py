@@ -81,8 +81,8 @@ def add(
             say(f"{task}  {'added' if fresh else 'is there already'}: {_short(place.entry.task)}")
     there = answer.fresh.count(False)
     told = f"; {there} were there already (--again adds an equal task once more)" if there else ""
-    fresh = answer.fresh.count(True)
-    say(f"{fresh} {'task' if fresh == 1 else 'tasks'} added to queue {queue}{told}")
+    added = answer.fresh.count(True)
+    say(f"{added} {'task' if added == 1 else 'tasks'} added to queue {queue}{told}")
 
 
 def show(queue: str, state: str, limit: int, config: list[Path] | None, *, as_json: bool) -> None:

@@ -105,7 +105,7 @@ def test_a_bug_is_told_even_where_no_log_can_be_written(
         (["refine", "x", "--max-round", "3"], "no such option: --max-round; did you mean --max-rounds?"),
         (["refine", "x", "--max-rounds", "0"], "--max-rounds is '0'; it should be greater than or equal to 1"),
         (["refine", "x", "--max-rounds=ab"], "--max-rounds is 'ab'; it should be a valid integer"),
-        (["lake", "export", "--format", "xml", "out"], "--format is 'xml'; it should be one of 'parquet', 'csv', 'jsonl'"),
+        (["lake", "export", "--format", "xml", "out"], "--format is 'xml'; it should be one of 'parquet', 'csv'"),
         (["refine", "--probe", "pytest", "Fix it"], "--probe took 'Fix it'; put the argument before --probe"),
         (["refine"], "missing argument"),
     ],
