@@ -9,7 +9,7 @@ from bessemer.cluster.workspace._export import export_branch, export_files, expo
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._size import size_of_work
-from bessemer.cluster.workspace._travel import has, pack, receiver, unpack
+from bessemer.cluster.workspace._travel import MAX_PACK_BYTES, has, pack, receiver, unpack
 from bessemer.cluster.workspace._types import (
     Applied,
     Commit,
@@ -23,6 +23,7 @@ from bessemer.cluster.workspace._types import (
 )
 
 __all__ = [
+    "MAX_PACK_BYTES",
     "Applied",
     "Commit",
     "Conflict",

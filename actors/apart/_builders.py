@@ -1,37 +1,26 @@
-"""Building on another machine: the work goes there as a pack, and what was made of it comes back as one.
-
-Nothing is shared but messages. A machine that has the commit already gets no pack; one that is lost is replaced by
-another, and the journal answers there what was done before.
-"""
+"""Building on the machine with the least to do."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors._hosts import builder_on, builder_ref
-from bessemer.actors._placement import Node, builders, own_node
+from bessemer.actors._placement import Node
 from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors.apart._machines import Machines
+from bessemer.actors.apart._parcels import Answer, Arrival, Parcel, deliver
 from bessemer.actors.builders.base import BuildRequest, BuildResult
 from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.errors import NodeLost
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.home import Home
-from bessemer.cluster.ray_session import temporary_directory
 from bessemer.cluster.run import Ticket
-from bessemer.cluster.workspace import Repository, has, pack, receiver, unpack
-
-LOOK_SECONDS = 5.0
-"""How long the list of machines is believed."""
-KEPT_SECONDS = 7 * 86_400.0
-"""How long another machine's work is kept here after it was last touched."""
+from bessemer.cluster.workspace import Repository, pack, unpack
 
 
 class _Frozen(BaseModel):
@@ -49,14 +38,13 @@ class ApartJob(_Frozen):
     """A candidate to build away from the run's machine."""
 
     job: BuildJob
-    pack: str = ""
-    """The base commit as a pack, in base64; empty in the hope that it is there."""
+    base: Parcel
     hand_off: dict[str, str] = {}
     """Content of the files that the builder may read, by the paths under which it knows them."""
 
 
-class ApartResult(_Frozen):
-    """What became of it; `result` is missing where the base commit is."""
+class ApartResult(Answer):
+    """What became of it."""
 
     result: BuildResult | None = None
     pack: str = ""
@@ -66,13 +54,11 @@ class ApartResult(_Frozen):
 class Builders:
     """The builder hosts as a run sees them: its own machine's, and those that build for others."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, machines: Machines) -> None:
         self._home = home
+        self._machines = machines
         self._own = builder_ref(home)
         self._others: dict[str, HostRef] = {}
-        self._busy: Counter[str] = Counter()
-        self._nodes: list[Node] = []
-        self._looked = 0.0
 
     def make(self) -> None:
         """Start this machine's own host now, so that it comes up while others work."""
@@ -81,58 +67,40 @@ class Builders:
     async def build(self, job: BuildJob, within: float) -> BuildResult:
         """One candidate, on the machine with the least to do. Raises what building raises."""
         while True:
-            node = await self._choose()
-            name = node.id if node else ""
-            self._busy[name] += 1
+            node = await self._machines.choose()
             try:
-                if node is None:
-                    return BuildResult.model_validate(await _ask(self._own, "build", job, job.ticket, within))
-                return await self._apart(node, job, within)
+                with self._machines.working(node):
+                    if node is None:
+                        return BuildResult.model_validate(await _ask(self._own, "build", job, job.ticket, within))
+                    return await self._apart(node, job, within)
             except NodeLost:
                 if node is None:
                     raise
-                self._looked = 0.0
+                self._machines.look_again()
                 self._others.pop(node.id, None)
-            finally:
-                self._busy[name] -= 1
-
-    async def _choose(self) -> Node | None:
-        """A machine that builds for others; None for the run's own."""
-        now = time.monotonic()
-        if now - self._looked > LOOK_SECONDS:
-            self._nodes, self._looked = await asyncio.to_thread(builders), now
-        own = own_node()
-        choices = [None if node.id == own else node for node in self._nodes]
-        return min(choices, key=lambda node: self._busy[node.id if node else ""], default=None)
 
     async def _apart(self, node: Node, job: BuildJob, within: float) -> BuildResult:
         host = self._others.setdefault(node.id, builder_on(self._home, node))
         repository = Repository(Path(job.request.repository))
         files = {path: await asyncio.to_thread(_read, path) for path in job.request.hand_off}
-        message = ApartJob(job=job, hand_off=files)
-        answer = ApartResult.model_validate(await _ask(host, "build_apart", message, job.ticket, within))
+
+        async def attempt(base: Parcel) -> ApartResult:
+            message = ApartJob(job=job, base=base, hand_off=files)
+            return ApartResult.model_validate(await _ask(host, "build_apart", message, job.ticket, within))
+
+        answer = await deliver(repository, job.ticket.run, job.request.base, host.name, attempt)
         if answer.result is None:
-            packed = base64.b64encode(await pack(repository, job.request.base)).decode()
-            message = message.model_copy(update={"pack": packed})
-            answer = ApartResult.model_validate(await _ask(host, "build_apart", message, job.ticket, within))
-        if answer.result is None:
-            raise NodeLost(f"{host.name} lost the work it was sent; it is done again elsewhere")
+            raise NodeLost(f"{host.name} built nothing of what it was sent; it is done again elsewhere")
         if answer.result.commit:
             await unpack(repository, answer.result.commit, base64.b64decode(answer.pack))
         return answer.result
 
 
-async def placed_here(apart: ApartJob, home: Home) -> BuildJob | None:
-    """The job as it can be done on this machine; None where its base commit is not here."""
-    request, run = apart.job.request, apart.job.ticket.run
-    place = work_folder(home) / run
-    repository = await receiver(place / "repository")
-    if not await has(repository, request.base):
-        if not apart.pack:
-            return None
-        await unpack(repository, request.base, base64.b64decode(apart.pack))
+async def placed_here(apart: ApartJob, arrival: Arrival) -> BuildJob:
+    """The job as it can be done on this machine, where its base has arrived."""
+    request, place = apart.job.request, arrival.place
     here = {
-        "repository": str(repository.path),
+        "repository": str(arrival.repository.path),
         "worktree": str(place / "scratch" / Path(request.worktree).name),
         "hand_off_at": tuple([await asyncio.to_thread(_put, place, apart.hand_off[name]) for name in request.hand_off]),
         "interpreter": _interpreter(request.interpreter),
@@ -145,19 +113,6 @@ async def packed_result(job: BuildJob, result: BuildResult) -> ApartResult:
         return ApartResult(result=result)
     packed = await pack(Repository(Path(job.request.repository)), result.commit, without=job.request.base)
     return ApartResult(result=result, pack=base64.b64encode(packed).decode())
-
-
-def work_folder(home: Home) -> Path:
-    """Where this machine keeps the work of runs that live elsewhere."""
-    return temporary_directory() / "apart" / home.ledger_namespace
-
-
-def forget_old_work(home: Home) -> None:
-    """Remove what no run has touched for a week."""
-    folder = work_folder(home)
-    for place in folder.iterdir() if folder.is_dir() else ():
-        if time.time() - place.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 async def _ask(host: HostRef, method: str, message: BaseModel, ticket: Ticket, within: float) -> object:
