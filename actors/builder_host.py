@@ -54,7 +54,7 @@ class BuilderHost:
             return arrival.lacking.model_dump(mode="json")
         job = await placed_here(apart, arrival)
         result = await self._jobs.do(job.ticket, lambda: self._build(job))
-        return (await packed_result(job, result)).model_dump(mode="json")
+        return (await packed_result(job, result, self._home)).model_dump(mode="json")
 
     @reply
     async def cancel(self, payload: bytes) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from bessemer.actors._hosts import builder_on, builder_ref
 from bessemer.actors._placement import Node
 from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors.apart._carrier import Bundle, Carrier
 from bessemer.actors.apart._machines import Machines
 from bessemer.actors.apart._parcels import Answer, Arrival, Parcel, deliver
 from bessemer.actors.builders.base import BuildRequest, BuildResult
@@ -20,7 +20,7 @@ from bessemer.cluster.errors import NodeLost
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.home import Home
 from bessemer.cluster.run import Ticket
-from bessemer.cluster.workspace import Repository, pack, unpack
+from bessemer.cluster.workspace import Repository
 
 
 class _Frozen(BaseModel):
@@ -47,8 +47,8 @@ class ApartResult(Answer):
     """What became of it."""
 
     result: BuildResult | None = None
-    pack: str = ""
-    """What the result's commit adds to the base, in base64."""
+    change: Bundle | None = None
+    """What the result's commit adds to the base."""
 
 
 class Builders:
@@ -57,6 +57,7 @@ class Builders:
     def __init__(self, home: Home, machines: Machines) -> None:
         self._home = home
         self._machines = machines
+        self._carrier = Carrier(home)
         self._own = builder_ref(home)
         self._others: dict[str, HostRef] = {}
 
@@ -88,11 +89,11 @@ class Builders:
             message = ApartJob(job=job, base=base, hand_off=files)
             return ApartResult.model_validate(await _ask(host, "build_apart", message, job.ticket, within))
 
-        answer = await deliver(repository, job.ticket.run, job.request.base, host.name, attempt)
+        answer = await deliver(self._carrier, repository, job.ticket.run, job.request.base, attempt)
         if answer.result is None:
             raise NodeLost(f"{host.name} built nothing of what it was sent; it is done again elsewhere")
-        if answer.result.commit:
-            await unpack(repository, answer.result.commit, base64.b64decode(answer.pack))
+        if answer.change is not None:
+            await self._carrier.unbundle(repository, answer.result.commit, answer.change)
         return answer.result
 
 
@@ -108,11 +109,12 @@ async def placed_here(apart: ApartJob, arrival: Arrival) -> BuildJob:
     return apart.job.model_copy(update={"request": request.model_copy(update=here)})
 
 
-async def packed_result(job: BuildJob, result: BuildResult) -> ApartResult:
+async def packed_result(job: BuildJob, result: BuildResult, home: Home) -> ApartResult:
     if not result.commit:
         return ApartResult(result=result)
-    packed = await pack(Repository(Path(job.request.repository)), result.commit, without=job.request.base)
-    return ApartResult(result=result, pack=base64.b64encode(packed).decode())
+    repository = Repository(Path(job.request.repository))
+    change = await Carrier(home).bundle(repository, job.ticket.run, result.commit, without=job.request.base)
+    return ApartResult(result=result, change=change)
 
 
 async def _ask(host: HostRef, method: str, message: BaseModel, ticket: Ticket, within: float) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import logging
 import os
 import shutil
 import time
@@ -12,10 +12,13 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from bessemer.actors.apart._carrier import Bundle, Carrier, StoreUnread
 from bessemer.cluster.errors import NodeLost
 from bessemer.cluster.home import Home
 from bessemer.cluster.ray_session import temporary_directory
-from bessemer.cluster.workspace import Repository, has, pack, receiver, unpack
+from bessemer.cluster.workspace import Repository, has, receiver
+
+_log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 7 * 86_400.0
 """How long another machine's work is kept here after it was last touched."""
@@ -34,8 +37,8 @@ class Parcel(_Frozen):
     commit: str
     ancestors: tuple[str, ...] = ()
     """The newest first: what of them is there need not travel."""
-    pack: str = ""
-    """The commit as a pack, in base64; empty in the hope that it is there."""
+    bundle: Bundle | None = None
+    """The commit itself; None in the hope that it is there."""
 
 
 class Answer(_Frozen):
@@ -45,6 +48,8 @@ class Answer(_Frozen):
     """Whether the commit is not there, so that nothing was done."""
     nearest: str = ""
     """The newest of the commit's ancestors that is there."""
+    unread: bool = False
+    """Whether the place that the bundle was left in cannot be read from there."""
 
 
 class Arrival(NamedTuple):
@@ -59,20 +64,27 @@ A = TypeVar("A", bound=Answer)
 
 
 async def deliver(
-    repository: Repository, run: str, commit: str, there: str, attempt: Callable[[Parcel], Awaitable[A]]
+    carrier: Carrier,
+    repository: Repository,
+    run: str,
+    commit: str,
+    attempt: Callable[[Parcel], Awaitable[A]],
 ) -> A:
     """What `attempt` makes of the commit: the first time its name alone is sent, then its pack where that is missing.
 
-    Raises NodeLost where the machine `there` has lost it again.
+    Raises NodeLost where the machine has lost it again.
     """
     names = await repository.git.line("rev-list", f"--max-count={ANCESTORS}", f"{commit}^@")
     parcel = Parcel(run=run, commit=commit, ancestors=tuple(names.split()))
     answer = await attempt(parcel)
     if answer.lacks:
-        packed = await pack(repository, commit, without=answer.nearest)
-        answer = await attempt(parcel.model_copy(update={"pack": base64.b64encode(packed).decode()}))
+        bundle = await carrier.bundle(repository, run, commit, without=answer.nearest)
+        answer = await attempt(parcel.model_copy(update={"bundle": bundle}))
+    if answer.unread:
+        bundle = await carrier.message(repository, commit, without=answer.nearest)
+        answer = await attempt(parcel.model_copy(update={"bundle": bundle}))
     if answer.lacks:
-        raise NodeLost(f"{there} lost the work it was sent; it is done again elsewhere")
+        raise NodeLost(f"a machine lost commit {commit[:12]} that it was sent; the work is done again elsewhere")
     return answer
 
 
@@ -82,11 +94,22 @@ async def arrived(parcel: Parcel, home: Home) -> Arrival:
     repository = await receiver(place / "repository")
     os.utime(place)
     if not await has(repository, parcel.commit):
-        if not parcel.pack:
-            found = [commit for commit in parcel.ancestors if await has(repository, commit)][:1]
-            return Arrival(place, repository, Answer(lacks=True, nearest="".join(found)))
-        await unpack(repository, parcel.commit, base64.b64decode(parcel.pack))
+        if parcel.bundle is None:
+            return Arrival(place, repository, Answer(lacks=True, nearest=await _nearest(repository, parcel)))
+        try:
+            await Carrier(home).unbundle(repository, parcel.commit, parcel.bundle)
+        except StoreUnread as error:
+            _log.warning("commit %s is asked for in a message: %s", parcel.commit[:12], error.message)
+            nearest = await _nearest(repository, parcel)
+            return Arrival(place, repository, Answer(lacks=True, nearest=nearest, unread=True))
     return Arrival(place, repository, None)
+
+
+async def _nearest(repository: Repository, parcel: Parcel) -> str:
+    for commit in parcel.ancestors:
+        if await has(repository, commit):
+            return commit
+    return ""
 
 
 def work_folder(home: Home) -> Path:

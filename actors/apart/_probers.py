@@ -20,6 +20,7 @@ from bessemer.actors._hosts import prober_ref
 from bessemer.actors._placement import Node
 from bessemer.actors._probing import HostProber, patience, probe_requests
 from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors.apart._carrier import Carrier
 from bessemer.actors.apart._machines import Machines
 from bessemer.actors.apart._parcels import Answer, Arrival, Parcel, deliver
 from bessemer.actors.probes.base import ProbeRequest, ProbeResult
@@ -90,6 +91,7 @@ class Probers:
     def __init__(self, home: Home, machines: Machines) -> None:
         self._home = home
         self._machines = machines
+        self._carrier = Carrier(home)
         self._own = prober_ref(home)
         self._others: dict[str, HostRef] = {}
         self._unfit: dict[tuple[str, str], float] = {}
@@ -153,7 +155,7 @@ class Probers:
             answer = await ask(host, "measure_apart", job.model_dump_json().encode(), within=within)
             return ProbesResult.model_validate(answer)
 
-        return await deliver(Repository(Path(work.repository)), work.run, work.commit, host.name, attempt)
+        return await deliver(self._carrier, Repository(Path(work.repository)), work.run, work.commit, attempt)
 
 
 async def measured_here(
