@@ -49,7 +49,7 @@ class Carrier:
         self._store = store_of(home)
 
     async def bundle(self, repository: Repository, run: str, commit: str, without: str = "") -> Bundle:
-        """`commit` and all it needs, apart from what `without` needs. Raises WorkspaceError over 100 MiB in a message."""
+        """`commit` and all it needs, apart from what `without` needs. Raises WorkspaceError."""
         if self._store is None:
             return await self.message(repository, commit, without)
         name = f"{run}/{commit}{f'-{without}' if without else ''}.pack"

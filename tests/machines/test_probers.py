@@ -40,7 +40,9 @@ def probers(team: Team) -> dict[str, dict[str, Any]]:
 def test_a_commit_is_measured_where_the_processors_are(team: Team) -> None:
     driver = team.evaluate("pytest", f"ls {team.root}", "no-such-program")
     run = launched(driver)
-    counted, bound, missing = done(driver)["probes"]
+    outcome = done(driver)
+    assert "probes" in outcome, team.said()
+    counted, bound, missing = outcome["probes"]
     assert (counted["status"], counted["passed"], counted["total"]) == ("failed", 0, 2)
     assert (bound["status"], missing["status"]) == ("failed", "error")
     (place,) = team.machines.places_of(run)
