@@ -20,6 +20,9 @@ from bessemer.cluster.workspace import Repository, SnapshotStore, pack, pack_int
 
 _log = logging.getLogger(__name__)
 
+FORGET_SECONDS = 15.0
+"""How long an ended run waits for its snapshots to be removed."""
+
 
 class Bundle(BaseModel):
     """A commit with what it needs, or the name of where that is."""
@@ -85,9 +88,9 @@ class Carrier:
         if self._store is None:
             return
         try:
-            await asyncio.to_thread(self._store.forget, run)
-        except WorkspaceError as error:
-            _log.warning("the work of run %s stays for a week: %s", run, error.message)
+            await asyncio.wait_for(asyncio.to_thread(self._store.forget, run), FORGET_SECONDS)
+        except (WorkspaceError, TimeoutError) as error:
+            _log.warning("the work of run %s stays for a week: %s", run, error)
 
     async def _keep(self, store: SnapshotStore, name: str, repository: Repository, commit: str, without: str) -> None:
         if await asyncio.to_thread(store.has, name):
