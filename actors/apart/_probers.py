@@ -189,7 +189,7 @@ def bound_to_a_machine(probe: str) -> bool:
 
 
 def _read_all(paths: list[str]) -> dict[str, str]:
-    files: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = {}
     room = MAX_PACK_BYTES
     for path in map(Path, paths):
         room -= path.stat().st_size
