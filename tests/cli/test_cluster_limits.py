@@ -36,4 +36,4 @@ def test_caps_are_told_with_what_counts_against_them() -> None:
     Console(file=out, width=160, highlight=False).print(budget_table(budgets))
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     assert "day:2026-11-21 $1.25 $5.00 $3.75" in lines
-    assert "run:r1 $0.02 none" in lines
+    assert "run:r1 $0.0200 none" in lines
