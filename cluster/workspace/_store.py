@@ -53,10 +53,10 @@ class SnapshotStore:
 
     def check(self) -> None:
         """Write something and take it away, as a run will."""
-        name = f"check/{uuid.uuid4().hex}"
+        name = f"check-{uuid.uuid4().hex}"
         with self._troubles("written"):
-            self._write(name, (b"bessemer",))
-            self._files.delete_file(self._path(name))
+            self._write(f"{name}/check", (b"bessemer",))
+            self._files.delete_dir(self._path(name))
 
     def has(self, name: str) -> bool:
         with self._troubles("read"):

@@ -85,3 +85,8 @@ def test_a_bucket_that_is_not_there_is_told_of(s3_server: S3) -> None:
 def test_a_wrong_place_is_named(url: str, storage: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         SnapshotStore(url, storage).check()
+
+
+def test_looking_whether_a_folder_can_be_used_leaves_nothing(tmp_path: Path) -> None:
+    SnapshotStore(str(tmp_path / "store")).check()
+    assert list((tmp_path / "store").iterdir()) == []
