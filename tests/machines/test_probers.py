@@ -20,12 +20,14 @@ from tests.machines._stage import Team
 
 @pytest.fixture(scope="module")
 def team() -> Iterator[Team]:
-    """A head and two machines that build and measure for others; the last test here breaks one."""
+    """A head, and two machines that measure for it; work travels through a folder. The last test here breaks one."""
     root = Path(tempfile.mkdtemp(prefix="bsm-t-"))
     machines = PretendedMachines()
     try:
         machines.start(("w1", "w2"))
-        yield Team(root, machines)
+        made = Team(root, machines)
+        made.configure(workspace={"url": str(root / "store")})
+        yield made
     finally:
         machines.close()
         shutil.rmtree(root, ignore_errors=True)
@@ -47,6 +49,7 @@ def test_a_commit_is_measured_where_the_processors_are(team: Team) -> None:
     assert (bound["status"], missing["status"]) == ("failed", "error")
     (place,) = team.machines.places_of(run)
     assert list((place.parent / "scratch").iterdir()) == []
+    assert list((team.root / "store").iterdir()) == []
     measured = {name: row["measured"] for name, row in probers(team).items()}
     # The baseline and the submission; here only what names a place of this machine, and what the other one lacks.
     assert sorted(measured.values()) == [4, 4]
