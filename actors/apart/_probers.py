@@ -32,7 +32,7 @@ from bessemer.cluster.workspace import MAX_PACK_BYTES, Repository
 _log = logging.getLogger(__name__)
 
 UNFIT_SECONDS = 600.0
-"""How long a machine with another environment is not asked for it again."""
+"""How long a machine that was lost, or that has another environment, is not asked again."""
 ENVIRONMENT_SECONDS = 120.0
 """How long this machine may take to say what its Python has installed."""
 UNSURE = frozenset({"error", "unavailable"})
@@ -123,7 +123,6 @@ class Probers:
                     answer = await self._at(node, work, probes)
                 if not answer.other_environment:
                     return await asyncio.to_thread(_with_files, answer, work.artefacts)
-                self._unfit[node.id, work.interpreter] = time.monotonic() + UNFIT_SECONDS
             except NodeLost:
                 self._machines.look_again()
                 self._others.pop(node.id, None)
@@ -131,6 +130,7 @@ class Probers:
                 # A measurement costs no money, so that this machine can do what another could not.
                 _log.warning("%s could not measure and this machine does: %s", node.name, error.message)
                 break
+            self._unfit[node.id, work.interpreter] = time.monotonic() + UNFIT_SECONDS
         return ()
 
     def _unfit_for(self, interpreter: str) -> set[str]:
