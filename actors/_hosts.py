@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bessemer.actors._placement import Node, at, for_backends, node_name, on_head, own_node
+from bessemer.actors._placement import Node, at, for_backends, node_name, on_head, own_full_name, own_node
 from bessemer.actors._wire import HostRef, find_or_make
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
@@ -86,11 +86,13 @@ def builder_on(home: Home, node: Node) -> HostRef:
     return _ref(home, name, find_or_make(BuilderHost, name, home.host_namespace, _payload(home), where=at(node.id)))
 
 
-def prober_ref(home: Home) -> HostRef:
+def prober_ref(home: Home, node: Node | None = None) -> HostRef:
+    """The prober host of this machine or of another one; all who measure on a machine share it, and its cores."""
     from bessemer.actors.prober_host import ProberHost
 
-    name = f"prober/{node_name()}"
-    return _ref(home, name, find_or_make(ProberHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+    place = node.id if node else own_node()
+    name = f"prober/{node.name if node else own_full_name()}"
+    return _ref(home, name, find_or_make(ProberHost, name, home.host_namespace, _payload(home), where=at(place)))
 
 
 def reviewer_ref(home: Home) -> HostRef:

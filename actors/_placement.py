@@ -4,7 +4,7 @@
 |---|---|
 | ledger keeper, lake writer, limiter, collectors of batches | the head |
 | run host, reviewer host, and a prober and a builder of its own | the machine of the driver that started the run |
-| further builders, each with the prober beside it | every machine that offers the custom resource `builder` |
+| further builders and probers, for runs of every machine | every machine that offers the custom resource `builder` |
 | backend hosts | spread over the machines that offer the resource `backend`, which hold the keys; else the head |
 
 On one machine nothing of this applies.
@@ -66,6 +66,12 @@ def node_name() -> str:
     if sum(1 for node in there if node.host == socket.gethostname()) < 2:
         return socket.gethostname()
     return next((node.name for node in there if node.id == mine), socket.gethostname())
+
+
+def own_full_name() -> str:
+    """Name of this machine as others of the cluster call it; its host name where there are no others."""
+    mine, there = own_node(), nodes()
+    return next((node.name for node in there if node.id == mine and len(there) > 1), socket.gethostname())
 
 
 def whereabouts() -> dict[str, Any]:

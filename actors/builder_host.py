@@ -6,16 +6,16 @@ from typing import Any
 
 import ray
 
-from bessemer.actors._apart import ApartJob, ApartResult, BuildJob, forget_old_work, packed_result, placed_here
 from bessemer.actors._hosts import backend_client, ledger_client, prober_ref
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._probing import HostProber
 from bessemer.actors._wire import MESSAGES, decode, reply
+from bessemer.actors.apart import ApartJob, BuildJob, arrived, forget_old_work, packed_result, placed_here
 from bessemer.actors.backends import capabilities
 from bessemer.actors.builders import builder_for
 from bessemer.actors.builders.base import BuildResult
-from bessemer.actors.prober_host import HostProber
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home, door_of
 from bessemer.cluster.sandbox import prefer_door
@@ -49,11 +49,12 @@ class BuilderHost:
     async def build_apart(self, payload: bytes) -> dict[str, Any]:
         """An ApartJob of a run that lives on another machine in, an ApartResult out."""
         apart = ApartJob.model_validate_json(payload)
-        job = await placed_here(apart, self._home)
-        if job is None:
-            return ApartResult().model_dump(mode="json")
+        arrival = await arrived(apart.base, self._home)
+        if arrival.lacking:
+            return arrival.lacking.model_dump(mode="json")
+        job = await placed_here(apart, arrival)
         result = await self._jobs.do(job.ticket, lambda: self._build(job))
-        return (await packed_result(job, result)).model_dump(mode="json")
+        return (await packed_result(job, result, self._home)).model_dump(mode="json")
 
     @reply
     async def cancel(self, payload: bytes) -> int:

@@ -9,18 +9,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bessemer.actors._apart import Builders, BuildJob
 from bessemer.actors._backend_service import book_of
 from bessemer.actors._calls import request_bytes
-from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, prober_ref, reviewer_ref
+from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, reviewer_ref
 from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors.apart import Builders, BuildJob, Machines, Measurement, Probers
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import ModelRequest
 from bessemer.actors.builders.base import BuildRequest, BuildResult
-from bessemer.actors.prober_host import HostProber
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewer_host import Reviewed, ReviewJob
 from bessemer.cluster.backend_settings import BackendSettings
@@ -41,9 +40,10 @@ class Crew:
         self.home = home
         self.keeper = keeper_ref(home)
         self.lake = lake_ref(home)
-        self.builders = Builders(home)
+        machines = Machines()
+        self.builders = Builders(home, machines)
         self.reviewers = reviewer_ref(home)
-        self.probers = prober_ref(home)
+        self.probers = Probers(home, machines)
         self.backends = backend_client(home)
 
     @functools.cached_property
@@ -99,12 +99,9 @@ class RunCrew:
         step.record(*(_priced(row, spent.cost) for row in reviewed.rows))
         return reviewed
 
-    async def measure(
-        self, workspace: str, probes: tuple[str, ...], *, interpreter: str, seconds: float, artefacts: str = ""
-    ) -> tuple[ProbeResult, ...]:
-        """Run probes on a tree; a result for each, in order."""
-        prober = HostProber(self._crew.probers, timeout=seconds, artefacts=artefacts)
-        return await prober.measure(workspace, probes, interpreter)
+    async def measure(self, work: Measurement) -> tuple[ProbeResult, ...]:
+        """Run probes on a commit, on whatever machine measures it as this one would; a result for each, in order."""
+        return await self._crew.probers.measure(work)
 
     async def spending(self, prefix: str = "") -> Spending:
         """What calls of this run, or of this part of it, cost so far under a step prefix.

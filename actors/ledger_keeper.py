@@ -140,6 +140,15 @@ class LedgerKeeper:
         return await self._read(Ledger.left, decode(payload)["run"])
 
     @reply
+    async def budgets(self, payload: bytes) -> list[dict[str, Any]]:
+        """Caps of the runs under way, and those that several runs share, with what counts against each."""
+        open_runs = {f"run:{row.run}" for row in await self._read(Ledger.open_runs)}
+        scopes = await self._read(Ledger.scopes)
+        shared = (one for one in scopes if one.cap is not None and not one.scope.startswith("run:"))
+        under_way = (one for one in scopes if one.scope in open_runs)
+        return [one.model_dump(mode="json") for one in (*shared, *under_way)]
+
+    @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         kept = await self._open()
         state = {"hosts": [kept.ledger.name], "uuid": kept.ledger.ledger_uuid, **kept.commit.counts, **whereabouts()}

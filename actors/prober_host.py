@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import time
 from typing import Any
 
 import ray
-from pydantic import BaseModel, ConfigDict
 
-from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._placement import whereabouts
-from bessemer.actors._wire import MESSAGES, HostRef, ask, reply
-from bessemer.actors.probes import run_probe
+from bessemer.actors._probing import MeasureRequest
+from bessemer.actors._wire import MESSAGES, decode, reply
+from bessemer.actors.apart import ProbeJob, ProbesResult, arrived, measured_here
+from bessemer.actors.probes import environment_of, run_probe
 from bessemer.actors.probes.base import ProbeRequest, ProbeResult
 from bessemer.cluster.home import Home, door_of
 from bessemer.cluster.sandbox import prefer_door
 
-SLACK_SECONDS = 60.0
-"""What a probe may wait for a core beyond its own time-out."""
-
-
-class MeasureRequest(BaseModel):
-    """Probes to run on one workspace; answered in the same order."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    probes: tuple[ProbeRequest, ...]
+ENVIRONMENT_SECONDS = 300.0
+"""How long it is believed what a Python has installed."""
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
@@ -37,6 +31,8 @@ class ProberHost:
         self._home = Home.model_validate_json(home)
         prefer_door(door_of(self._home))
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._looking = asyncio.Lock()
+        self._environments: dict[str, tuple[str, float]] = {}
         self._busy: dict[int, str] = {}
         self._count = 0
 
@@ -48,8 +44,32 @@ class ProberHost:
         return [result.model_dump(mode="json") for result in results]
 
     @reply
+    async def measure_apart(self, payload: bytes) -> dict[str, Any]:
+        """A ProbeJob of a run that lives on another machine in, a ProbesResult out."""
+        job = ProbeJob.model_validate_json(payload)
+        if await self._environment(job.interpreter) != job.environment or not job.environment:
+            return ProbesResult(other_environment=True).model_dump(mode="json")
+        arrival = await arrived(job.work, self._home)
+        found = arrival.lacking or await measured_here(job, arrival, self._one)
+        return found.model_dump(mode="json")
+
+    @reply
+    async def environment(self, payload: bytes) -> str:
+        """What `environment_of` the named interpreter says here."""
+        return await self._environment(decode(payload)["interpreter"])
+
+    @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         return {"hosts": list(self._busy.values()), "measured": self._count, **whereabouts()}
+
+    async def _environment(self, interpreter: str) -> str:
+        python = interpreter or sys.executable
+        async with self._looking:
+            found, until = self._environments.get(python, ("", 0.0))
+            if time.monotonic() > until:
+                found = await environment_of(python)
+                self._environments[python] = found, time.monotonic() + ENVIRONMENT_SECONDS
+        return found
 
     async def _one(self, request: ProbeRequest) -> ProbeResult:
         async with self._cores:
@@ -60,32 +80,3 @@ class ProberHost:
                 return await run_probe(request)
             finally:
                 del self._busy[ticket]
-
-
-class HostProber:
-    """The probes as builders and pipelines see them."""
-
-    def __init__(self, host: HostRef, *, timeout: float = 120.0, artefacts: str = "") -> None:
-        self._host = host
-        self._timeout = timeout
-        self._artefacts = artefacts
-
-    async def measure(self, workspace: str, probes: tuple[str, ...], interpreter: str = "") -> tuple[ProbeResult, ...]:
-        """Run `probes` (built-in names or command lines) on a workspace; a result for each, in order."""
-        from bessemer.actors.probes import BUILTINS
-
-        requests = tuple(
-            ProbeRequest(
-                probe=probe,
-                kind="builtin" if probe in BUILTINS else "command",
-                workspace=workspace,
-                interpreter=interpreter,
-                timeout=self._timeout,
-                artefacts=self._artefacts,
-            )
-            for probe in probes
-        )
-        message = MeasureRequest(probes=requests).model_dump_json().encode()
-        within = (self._timeout + SLACK_SECONDS) * max(1, len(requests)) + QUEUE_SECONDS
-        results = await ask(self._host, "measure", message, within=within)
-        return tuple(ProbeResult.model_validate(result) for result in results)

@@ -18,6 +18,7 @@ from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._placement import node_name, whereabouts
 from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
+from bessemer.actors.apart import Carrier
 from bessemer.actors.batch.base import left_memory
 from bessemer.actors.crew import Crew
 from bessemer.cluster import telemetry
@@ -260,6 +261,7 @@ class RunHost:
                 raise asyncio.CancelledError
             await run.close(outcome.status, outcome.record().model_copy(update=_about(held.spec, run)).to_lake())
             held.outcome = outcome.model_dump(mode="json")
+            await Carrier(self._home).forget(run.id)
         except asyncio.CancelledError:
             await self._give_back(run, "interrupted")
             if held.left:

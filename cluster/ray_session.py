@@ -28,6 +28,8 @@ from bessemer.cluster.files import write_atomic
 OBJECT_STORE_BYTES = 150 * 2**20
 """Messages are small and workspaces do not travel through the store; Ray's default would take a third of memory."""
 
+ANSWER_SECONDS = 15.0
+"""How long the head may take to accept a connection."""
 START_SECONDS = 90.0
 
 QUIET = {
@@ -162,6 +164,8 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
             f"--address {address} is Ray Client's, which has no machine in the cluster to work on; give HOST:PORT on a "
             "machine of the cluster, or submit it there with `ray job submit`"
         )
+    if address not in ("", "auto", "local"):
+        _check_answer(address)
     _quiet_environment()
     _keep_standard_output()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
@@ -181,6 +185,19 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ClusterError(f"Ray at {where} cannot be used: {reason}; {_remedy(address)}") from None
     return Joined("private", str(started.address_info.get("gcs_address", "")))
+
+
+def _check_answer(address: str) -> None:
+    """Raises ClusterError where nobody listens: Ray itself tries for minutes before it says so."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        raise ClusterError(f"--address {address} is no address of a cluster; give HOST:PORT, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"nobody answers at --address {address} ({error}); is the cluster up, and is this machine one of it?"
+        ) from None
 
 
 def _start_private(num_cpus: int, common: dict[str, Any]) -> Any:

@@ -42,6 +42,7 @@ __all__ = [
     "SandboxSettings",
     "Settings",
     "TelemetrySettings",
+    "WorkspaceSettings",
     "config_files",
     "load_keys",
     "load_settings",
@@ -118,6 +119,14 @@ class LedgerSettings(_Section):
 class LakeSettings(_Section):
     url: str = ""
     """Folder or object store of the lake (`s3://bucket/prefix`); empty is `lake/` in the state directory."""
+    storage: dict[str, str] = {}
+    """How the object store is reached where the AWS_* variables don't say it: endpoint, region, allow_http."""
+
+
+class WorkspaceSettings(_Section):
+    url: str = ""
+    """Folder that every machine sees, or object store (`s3://bucket/prefix`), through which work travels between
+    machines; empty sends it in messages, up to 100 MiB each."""
     storage: dict[str, str] = {}
     """How the object store is reached where the AWS_* variables don't say it: endpoint, region, allow_http."""
 
@@ -219,6 +228,7 @@ class Settings(BaseModel):
     """Where runs, ledger and lake are kept; relative to the current folder."""
     ledger: LedgerSettings = LedgerSettings()
     lake: LakeSettings = LakeSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
     cluster: ClusterSettings = ClusterSettings()
     urgency: Literal["now", "overnight"] = "now"
     """`overnight` makes every call through its vendor's batch API: at the batch price, within about a day."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from bessemer import __version__
 from bessemer.actors._survey import NodeFacts, ask_node, nodes
+from bessemer.actors.apart import store_of
 from bessemer.cluster.environment import MIN_FREE_BYTES, Row, python_row
 from bessemer.cluster.errors import BessemerError
 from bessemer.cluster.home import Home, code_hash, door_of
@@ -20,8 +21,8 @@ CLOCK_SECONDS = 5.0
 
 
 def store_rows(home: Home) -> list[Row]:
-    """Whether the ledger and the lake can be reached from here."""
-    return [_ledger_row(home), _lake_row(home)]
+    """Whether the ledger, the lake and the place through which work travels can be used from here."""
+    return [_ledger_row(home), _lake_row(home), *_workspace_rows(home)]
 
 
 def _ledger_row(home: Home) -> Row:
@@ -36,11 +37,23 @@ def _ledger_row(home: Home) -> Row:
 
 def _lake_row(home: Home) -> Row:
     try:
-        tables = Lake(home.lake_url).counts()
+        tables = Lake(home.lake_url, home.lake_storage).counts()
     except BessemerError as error:
         found, _, remedy = error.message.partition(";")
         return Row(name="lake", state="missing", found=found, remedy=remedy.strip() or "check lake.url")
     return Row(name="lake", state="ok", found=f"{home.lake_url}, {len(tables)} tables")
+
+
+def _workspace_rows(home: Home) -> list[Row]:
+    """What there is to say of `workspace.url`; nothing where work travels in messages."""
+    try:
+        store = store_of(home)
+        if store is None:
+            return []
+        store.check()
+    except BessemerError as error:
+        return [Row(name="workspace", state="missing", found=error.message, remedy="check workspace.url")]
+    return [Row(name="workspace", state="ok", found=store.url)]
 
 
 def node_rows(home: Home) -> list[Row]:

@@ -112,6 +112,9 @@ def home_of(settings: Settings) -> Home:
 def _placed(settings: Settings) -> Settings:
     """With folders that hosts find: they work elsewhere and under another environment."""
     backends = settings.backends
+    if (url := settings.workspace.url) and "://" not in url:
+        workspace = settings.workspace.model_copy(update={"url": str(Path(url).expanduser().absolute())})
+        settings = settings.model_copy(update={"workspace": workspace})
     directory = backends.replay.directory or os.environ.get("BESSEMER_REPLAY", "")
     settings = settings.model_copy(update={"telemetry": settled(settings.telemetry)})
     if not (backends.record or directory):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bessemer.actors._nodes import check_nodes
+from bessemer.actors.apart import store_of
 from bessemer.cluster import ray_session
 from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Lake
@@ -35,6 +36,8 @@ def check_ledger(home: Home, *, shared: bool) -> None:
 def driving(home: Home, settings: Settings, *, address: str = "", detach: bool = False) -> Iterator[Driver]:
     """Join Ray as the settings say and drive. With `detach` the warm cluster is started first if there is none."""
     Lake(home.lake_url, home.lake_storage).check()
+    if (store := store_of(home)) is not None:
+        store.check()
     check_ledger(home, shared=bool(address or settings.cluster.address or detach or ray_session.warm_cluster()))
     if detach and not (address or settings.cluster.address):
         ray_session.start_warm(settings.cluster.num_cpus)

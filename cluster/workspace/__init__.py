@@ -9,7 +9,16 @@ from bessemer.cluster.workspace._export import export_branch, export_files, expo
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._size import size_of_work
-from bessemer.cluster.workspace._travel import has, pack, receiver, unpack
+from bessemer.cluster.workspace._store import SnapshotStore
+from bessemer.cluster.workspace._travel import (
+    MAX_PACK_BYTES,
+    has,
+    pack,
+    pack_into,
+    receiver,
+    unpack,
+    unpack_from,
+)
 from bessemer.cluster.workspace._types import (
     Applied,
     Commit,
@@ -23,6 +32,7 @@ from bessemer.cluster.workspace._types import (
 )
 
 __all__ = [
+    "MAX_PACK_BYTES",
     "Applied",
     "Commit",
     "Conflict",
@@ -33,6 +43,7 @@ __all__ = [
     "Refused",
     "RefusedPath",
     "Repository",
+    "SnapshotStore",
     "apply_back",
     "export_branch",
     "export_files",
@@ -40,11 +51,13 @@ __all__ = [
     "export_to",
     "has",
     "pack",
+    "pack_into",
     "read_intake",
     "receiver",
     "recover",
     "size_of_work",
     "take_in",
     "unpack",
+    "unpack_from",
     "user_checkout_hash",
 ]

@@ -55,7 +55,7 @@ def status(
     address: Annotated[str, typer.Option("--address", help="Address of another Ray cluster.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Name every actor and what it hosts, and show what the limits of every model are now."""
+    """Name every actor and what it hosts; show every model's limits and what counts against caps."""
     from bessemer.cluster import ray_session
 
     warm = ray_session.warm_cluster()
@@ -130,6 +130,9 @@ def describe_actors() -> list[dict[str, Any]]:
             handle = ray.get_actor(one["name"], namespace=one["namespace"])
             answer = decode(ray.get(handle.describe.remote(b"{}"), timeout=DESCRIBE_SECONDS))
             row |= answer.get("ok") or {"problem": answer.get("message", "")}
+            if one["name"] == "ledger":
+                told = decode(ray.get(handle.budgets.remote(b"{}"), timeout=DESCRIBE_SECONDS))
+                row["budgets"] = told.get("ok", [])
         except (ray.exceptions.RayError, ValueError) as error:
             row["problem"] = str(error).splitlines()[0][:120]
         rows.append(row)
@@ -152,6 +155,8 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     console.print(table if rows else "no hosts yet: they start with the first run")
     if limits := limits_of(rows):
         console.print(limit_table(limits))
+    if budgets := [budget for row in rows for budget in row.get("budgets", ())]:
+        console.print(budget_table(budgets))
 
 
 def _carried(row: dict[str, Any]) -> str:
@@ -187,6 +192,22 @@ def limit_table(limits: dict[str, dict[str, Any]]) -> Table:
             "never" if throttled is None else f"{throttled:.0f} s ago",
             ", ".join(_flow(name, flow) for name, flow in state["flows"].items()) or "none",
         )
+    return table
+
+
+def budget_table(budgets: list[dict[str, Any]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from bessemer.cluster.money import format_usd
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("budget", "used", "cap", "left"):
+        table.add_column(column, overflow="fold")
+    for one in budgets:
+        cap = one["cap"]
+        left = "" if cap is None else format_usd(max(cap - one["used"], 0))
+        table.add_row(one["scope"], format_usd(one["used"]), "none" if cap is None else format_usd(cap), left)
     return table
 
 

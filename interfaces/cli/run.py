@@ -140,6 +140,8 @@ def delete(run: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.
     """Erase a run's answers and files. What it cost stays in the ledger."""
     import shutil
 
+    from bessemer.actors.apart import Carrier
+
     home, _ = _home(None)
     with _ledger(home) as ledger:
         row = _find(ledger, run)
@@ -147,6 +149,7 @@ def delete(run: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.
             raise typer.Exit(130)
         ledger.delete_run(row.run)
     shutil.rmtree(home.run_directory(row.run), ignore_errors=True)
+    asyncio.run(Carrier(home).forget(row.run))
     print(f"deleted {row.run}; its costs stay in the ledger", file=sys.stderr)
 
 

@@ -61,10 +61,10 @@ def by_value(asked: Sequence[Asked], values: Mapping[str, float]) -> list[Asked]
     return sorted(asked, key=lambda one: -(values.get(one.backend, UNMEASURED) / (one.worst or 1e-6)))
 
 
-async def measured_values(lake_url: str) -> dict[str, float]:
+async def measured_values(lake: Lake) -> dict[str, float]:
     """How often each backend's votes agreed with what was decided, where there are enough of them in the lake."""
     try:
-        rows = (await asyncio.to_thread(Lake(lake_url).sql, _AGREEMENT)).to_pylist()
+        rows = (await asyncio.to_thread(lake.sql, _AGREEMENT)).to_pylist()
     except LakeError:
         return {}
     # One vote either way keeps a short perfect record from counting as certainty.

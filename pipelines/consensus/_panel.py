@@ -10,6 +10,7 @@ from typing import Any
 
 from bessemer.actors.crew import RunCrew
 from bessemer.cluster.canonical import canonical_json
+from bessemer.cluster.lake import Lake
 from bessemer.cluster.run import Run
 from bessemer.pipelines._base import Ending
 from bessemer.pipelines.consensus._acts import EQUAL_WEIGHT, Answered, History, Rules
@@ -64,7 +65,8 @@ class Panel:
         self._wording = await wording(self.run, self.crew, self.plan, material)
         self.files.write_prompt(self.wording, self.mode)
         self.seed = int(await self.run.observe("seed", lambda: secrets.randbits(48)))
-        self.values = await self.run.observe("values", lambda: measured_values(self.crew.home.lake_url))
+        lake = Lake(self.crew.home.lake_url, self.crew.home.lake_storage)
+        self.values = await self.run.observe("values", lambda: measured_values(lake))
         weights = {a: round(2 * EQUAL_WEIGHT * self.value(b)) for a, b in self.backends.items()}
         accuracies = {a: self.value(b) for a, b in self.backends.items()}
         self.rules = self.rules.model_copy(update={"weights": weights, "accuracies": accuracies})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from bessemer.actors.apart import Measurement
 from bessemer.actors.judging import bind_to_probes, criteria_from_probes
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.probes import classify, not_verified, probes_for
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.cluster.run import Step
-from bessemer.cluster.workspace import IntakeLimits, Repository, take_in
+from bessemer.cluster.workspace import IntakeLimits, take_in
 from bessemer.pipelines.refine import _judge as judge
 from bessemer.pipelines.refine import _people as people
 from bessemer.pipelines.refine._plan import Work
@@ -67,15 +67,17 @@ async def agree_on_criteria(progress: Progress, work: Work) -> CriteriaSet:
 async def measure(
     progress: Progress, commit: str, probes: tuple[str, ...], artefacts: str = ""
 ) -> tuple[ProbeResult, ...]:
-    """Run probes on a commit, in a worktree of its own."""
+    """Run probes on a commit."""
     if not probes:
         return ()
-    plan, repository = progress.plan, Repository(progress.repository)
-    tree = progress.scratch(f"measure-{commit[:12]}")
-    try:
-        async with repository.worktree(tree, commit):
-            return await progress.crew.measure(
-                str(tree), probes, interpreter=plan.interpreter, seconds=plan.probe_timeout, artefacts=artefacts
-            )
-    finally:
-        shutil.rmtree(tree, ignore_errors=True)
+    work = Measurement(
+        run=progress.run.id,
+        repository=str(progress.repository),
+        commit=commit,
+        worktree=str(progress.scratch(f"measure-{commit[:12]}")),
+        probes=probes,
+        interpreter=progress.plan.interpreter,
+        timeout=progress.plan.probe_timeout,
+        artefacts=artefacts,
+    )
+    return await progress.crew.measure(work)

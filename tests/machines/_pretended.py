@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tests.machines._machines import IMPATIENT
 
 OBJECT_STORE = 120_000_000
+TRIES = 4
 
 
 class PretendedMachines:
@@ -49,7 +51,10 @@ class PretendedMachines:
             text=True,
         )
         assert self._process.stdout is not None
-        told = json.loads(next(line for line in self._process.stdout if line.startswith("{")))
+        line = next((line for line in self._process.stdout if line.startswith("{")), None)
+        if line is None:
+            raise RuntimeError("Ray's nodes did not start; is this machine too busy?")
+        told = json.loads(line)
         self.address, self._raylets = told["address"], told["raylets"]
 
     def places_of(self, run: str) -> list[Path]:
@@ -71,15 +76,24 @@ class PretendedMachines:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _add(cluster: Any) -> Any:
+    """Ray gives a node half a minute to come up, which a machine with other work to do may miss."""
+    for attempt in range(TRIES):
+        try:
+            return cluster.add_node(num_cpus=2, resources={"builder": 2}, object_store_memory=OBJECT_STORE)
+        except Exception:
+            if attempt == TRIES - 1:
+                raise
+    return None
+
+
 def main(workers: int) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 4, "object_store_memory": OBJECT_STORE}, shutdown_at_exit=True
     )
-    nodes = [
-        cluster.add_node(num_cpus=2, resources={"builder": 2}, object_store_memory=OBJECT_STORE) for _ in range(workers)
-    ]
+    nodes = [_add(cluster) for _ in range(workers)]
     raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
     print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
     sys.stdin.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import Ledger
 from tests._s3 import CREDENTIALS, S3
 from tests.crash._world import World
+from tests.machines._machines import Machines
+from tests.machines._pretended import PretendedMachines
 
 
 class Stage(World):
@@ -39,3 +42,30 @@ class Stage(World):
     def events(self, run: str) -> list[dict[str, Any]]:
         path = self.root / ".bessemer" / "runs" / run / "events.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class Team(Stage):
+    """A stage whose commands run on the head of several machines."""
+
+    def __init__(self, root: Path, machines: Machines | PretendedMachines, **places: Any) -> None:
+        self.machines = machines
+        super().__init__(root, machines.address, **places)
+
+    def command(self, *words: str) -> subprocess.Popen[str]:
+        line = [*self.base_command(), *words, "--address", self.machines.address]
+        log = (self.root / "driver.log").open("a")
+        return subprocess.Popen(
+            line, cwd=self.root, env=self.machines.environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+
+    def evaluate(self, *probes: str) -> subprocess.Popen[str]:
+        """Judge the project by probes alone."""
+        return self.command("evaluate", "project", "--eval-backends", "probes", "--json", "--probe", *probes)
+
+    def actors(self) -> list[dict[str, Any]]:
+        """What `cluster status` says of every host."""
+        text, _ = self.command("cluster", "status", "--json").communicate(timeout=180)
+        return list(json.loads(text)["actors"])
+
+    def said(self) -> str:
+        return (self.root / "driver.log").read_text()

@@ -20,28 +20,10 @@ from tests._s3 import S3
 from tests.crash._world import done, launched, read_books
 from tests.machines._machines import Machines, permitted
 from tests.machines._pretended import PretendedMachines
-from tests.machines._stage import Stage
+from tests.machines._stage import Team
 from tests.machines.test_ground import check
 
 pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
-
-
-class Team(Stage):
-    """A stage whose commands run on the head of several machines."""
-
-    def __init__(self, root: Path, machines: Machines | PretendedMachines, database: Postgresql, s3: S3) -> None:
-        self.machines = machines
-        super().__init__(root, machines.address, ledger_url=database.new_url(), lake_url=s3.new_url(), s3=s3)
-
-    def command(self, *words: str) -> subprocess.Popen[str]:
-        line = [*self.base_command(), *words, "--address", self.address]
-        log = (self.root / "driver.log").open("a")
-        return subprocess.Popen(
-            line, cwd=self.root, env=self.machines.environment, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-
-    def said(self) -> str:
-        return (self.root / "driver.log").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +37,7 @@ def team(s3_server: S3, postgresql: Postgresql) -> Iterator[Team]:
     else:
         machines = Machines(hidden=(root / "project", root / ".bessemer"))
     try:
-        stage = Team(root, machines, postgresql, s3_server)
+        stage = Team(root, machines, ledger_url=postgresql.new_url(), lake_url=s3_server.new_url(), s3=s3_server)
         machines.start(("w1", "w2"))
         stage.address = machines.address
         yield stage

@@ -20,3 +20,17 @@ def test_an_error_about_the_token_names_the_variables(monkeypatch: pytest.Monkey
     told = ray_session._token_refused("InvalidAuthToken: Authentication token is missing")
     assert said in told and "RAY_AUTH_TOKEN_PATH" in told
     assert ray_session._token_refused("connection refused") == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nobody answers at"),
+        ("head", "no address of a cluster"),
+        ("head:abc", "no address of a cluster"),
+    ],
+)
+def test_an_address_where_no_cluster_is_is_told_of_at_once(address: str, said: str) -> None:
+    with pytest.raises(ClusterError, match=said) as caught:
+        ray_session.join(address)
+    assert "\n" not in caught.value.message
