@@ -125,7 +125,12 @@ def prepare_execute(
         document=document.model_dump(mode="json"),
         chunks=chunks_in_order([task for task in document.tasks if not task.ended]),
         refine=refined.plan.model_copy(
-            update={"time_budget": None, "confirm_criteria": False, "confirm_each_round": False}
+            update={
+                "time_budget": None,
+                "evolve_criteria": False,
+                "confirm_criteria": False,
+                "confirm_each_round": False,
+            }
         ),
         max_mutations=max_mutations,
         chunk_seconds=chunk_seconds,
