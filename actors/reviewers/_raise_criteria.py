@@ -28,6 +28,8 @@ class RaisedCriteria(BaseModel):
     criteria: CriteriaSet | None
     """None where nothing is raised."""
     changes: tuple[CriterionChange, ...] = ()
+    unchanged: bool = False
+    """Whether the model says that nothing worth asking is left."""
     why: str = ""
     """Why nothing is raised, or what each change is for."""
     dispatch: Dispatch
@@ -36,7 +38,7 @@ class RaisedCriteria(BaseModel):
 async def raise_criteria(
     subject: Subject, scores: Mapping[str, int], persona: Persona, journal: Journal, settings: ReviewSettings
 ) -> RaisedCriteria:
-    """Have a model raise `subject.criteria`. A proposal that still breaks a rule after its repair turn raises nothing."""
+    """Have a model raise `subject.criteria`. What still breaks a rule after its repair turn raises nothing."""
     material = await asyncio.to_thread(material_for, subject, settings.inline_bytes)
     told = ", ".join(f"{name} {score}" for name, score in sorted(scores.items())) or "every criterion is met"
     answered = await review(
@@ -54,7 +56,8 @@ async def raise_criteria(
         return RaisedCriteria(criteria=None, why="; ".join(answered.problems)[:500], dispatch=dispatch)
     changes = _changes(answered.answer)
     if not changes:
-        return RaisedCriteria(criteria=None, why=answered.answer.unchanged_because.strip(), dispatch=dispatch)
+        why = " ".join(answered.answer.unchanged_because.split())
+        return RaisedCriteria(criteria=None, unchanged=True, why=why, dispatch=dispatch)
     why = "; ".join(" ".join(one.why.split()) for one in answered.answer.changes if one.why.strip())
     return RaisedCriteria(criteria=evolve(subject.criteria, changes), changes=changes, why=why, dispatch=dispatch)
 
