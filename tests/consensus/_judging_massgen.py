@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands in for a MassGen that judges: it asks both its models once, and its result is an answer from `answers.json`.
+"""Stands in for a MassGen that judges: it asks both its models once, and its result is one of `ANSWERS`.
 
 The schema that its prompt asks for says which answer; work that doubles is judged well.
 """
@@ -11,6 +11,9 @@ import re
 import sys
 import urllib.request
 
+ANSWERS = "{}"
+"""Filled in where it is installed: it sees no other file."""
+
 
 def main() -> None:
     words = sys.argv[1:]
@@ -20,8 +23,8 @@ def main() -> None:
     good = "-good" if wanted == "EvaluationAnswer" and "return a * 2" in prompt else ""
     ask("/v1/messages", {"model": "claude-opus-4-6", "messages": [{"role": "user", "content": "judge"}]}, "ANTHROPIC")
     ask("/v1/responses", {"model": "gpt-5.4", "input": "judge"}, "OPENAI")
-    answers = json.loads(pathlib.Path(__file__).with_name("answers.json").read_text())
-    result.write_text(f"The panel agrees.\n\n```json\n{json.dumps(answers[wanted + good])}\n```\n")
+    answer = json.loads(ANSWERS)[wanted + good]
+    result.write_text(f"The panel agrees.\n\n```json\n{json.dumps(answer)}\n```\n")
 
 
 def ask(path: str, body: dict, vendor: str) -> None:

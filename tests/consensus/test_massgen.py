@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,6 @@ def world(short_tmp: Path, ray_cluster: str) -> Iterator[World]:
     except SandboxUnavailable as error:
         pytest.skip(str(error))
     made = World(short_tmp, ray_cluster, latency=0.0)
-    program = short_tmp / "massgen"
-    shutil.copy(Path(__file__).with_name("_judging_massgen.py"), program)
-    program.chmod(0o755)
     answers = {
         "CriteriaAnswer": scenario._criteria(),
         "EvaluationAnswer": scenario._evaluation(4, scenario._next_tasks()),
@@ -39,7 +35,10 @@ def world(short_tmp: Path, ray_cluster: str) -> Iterator[World]:
         "ProcessAnswer": scenario._process(),
         "ComparisonAnswer": scenario._comparison(),
     }
-    (short_tmp / "answers.json").write_text(json.dumps(answers))
+    program = short_tmp / "massgen"
+    source = Path(__file__).with_name("_judging_massgen.py").read_text()
+    program.write_text(source.replace('ANSWERS = "{}"', f"ANSWERS = {json.dumps(answers)!r}"))
+    program.chmod(0o755)
     says = short_tmp / "vendors.yaml"
     says.write_text("rules: []\ndefault: {text: it is so}\n")
     with running(scenario=str(says)) as simulator:
@@ -63,7 +62,7 @@ def ended(world: World, *words: str) -> tuple[dict[str, Any], int]:
 def test_evaluate_asks_one_massgen_and_pays_for_its_models(world: World) -> None:
     criteria = ["--criteria", "E1: right, E2: readable, E3: noted", "--probe", "pytest"]
     outcome, code = ended(world, "evaluate", "project", *criteria, "--eval-backends", *PANEL, "--massgen-orchestrated")
-    assert (code, outcome["ending"], outcome["eval_backend"]) == (1, "failed", ONE), outcome
+    assert (code, outcome["ending"], outcome["eval_backend"]) == (1, "failed", ONE), outcome["explanation"]
     scores = outcome["rounds"][0]["scores"]
     assert scores == {"E1": 4, "E2": 4, "E3": 4}
     assert outcome["cost"] > 0
@@ -80,7 +79,7 @@ def test_refine_is_judged_by_the_massgen_that_the_project_names(world: World) ->
     (quality / "eval_config.json").write_text(json.dumps(about))
     flags = ["--prior-answer", "project", "--build-backend", "scripted/b", "--probe", "pytest"]
     outcome, code = ended(world, "refine", "Make the tests pass", *flags)
-    assert (code, outcome["ending"], outcome["eval_backend"]) == (0, "converged", ONE), outcome
+    assert (code, outcome["ending"], outcome["eval_backend"]) == (0, "converged", ONE), outcome["explanation"]
     assert [one["verdict"] for one in outcome["rounds"]] == ["iterate", "converged"]
 
 
