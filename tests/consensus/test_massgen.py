@@ -63,8 +63,8 @@ def test_evaluate_asks_one_massgen_and_pays_for_its_models(world: World) -> None
     criteria = ["--criteria", "E1: right, E2: readable, E3: noted", "--probe", "pytest"]
     outcome, code = ended(world, "evaluate", "project", *criteria, "--eval-backends", *PANEL, "--massgen-orchestrated")
     assert (code, outcome["ending"], outcome["eval_backend"]) == (1, "failed", ONE), outcome["explanation"]
-    scores = outcome["rounds"][0]["scores"]
-    assert scores == {"E1": 4, "E2": 4, "E3": 4}
+    scores = outcome["verdict"]["scores"]
+    assert [(one["criterion"], one["score"]) for one in scores] == [("E1", 4), ("E2", 4), ("E3", 4)]
     assert outcome["cost"] > 0
     folder = Path(outcome["directory"]) / "evaluations" / "round_001"
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == "iterate"
