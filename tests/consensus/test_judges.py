@@ -43,11 +43,11 @@ def test_every_judge_scores_every_criterion_and_a_judge_of_its_own_work_is_named
     assert {one["judge"]: one["n"] for one in scores} == {"scripted/j": 6, "scripted/b": 6}
 
 
-def _judged(score: int, title: str, tasks: bool) -> dict[str, Any]:
+def _judged(score: int, title: str, tasks: bool, evidence: str = "def double(a):") -> dict[str, Any]:
     """An evaluation that differs from the usual one by its scores and its finding."""
     found = scenario._evaluation(score, scenario._next_tasks() if tasks else None)
     if found["findings"]:
-        found["findings"][0] |= {"title": title, "body": f"{title}."}
+        found["findings"][0] |= {"title": title, "body": f"{title}.", "evidence": evidence}
     return found
 
 
@@ -57,7 +57,7 @@ def test_of_judges_who_disagree_the_harshest_counts_and_every_finding_is_kept(wo
     generous = {"persona": "round-evaluator", "backend": "scripted/k"}
     rules["rules"] = [
         {"match": {**generous, "text": r"return a \* 2"}, "answer": {"data": _judged(10, "", False)}},
-        {"match": generous, "answer": {"data": _judged(6, "No tests for zero", True)}},
+        {"match": generous, "answer": {"data": _judged(6, "No tests for zero", True, "def add(a, b):")}},
         *rules["rules"],
     ]
     path.write_text(yaml.safe_dump(rules, sort_keys=False))
