@@ -17,11 +17,14 @@ from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.actors.apart import Builders, BuildJob, Machines, Measurement, Probers
+from bessemer.actors.backends import capabilities
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import ModelRequest
 from bessemer.actors.builders.base import BuildRequest, BuildResult
 from bessemer.actors.probes.base import ProbeResult
+from bessemer.actors.repair import Caller
 from bessemer.actors.reviewer_host import Reviewed, ReviewJob
+from bessemer.actors.reviewers import ReadingCaller, ReadOnlyFiles
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import LakeRecord, Spending
@@ -82,6 +85,14 @@ class RunCrew:
     def journal(self, step: Step, *, purpose: str) -> StepJournal:
         """The step with the right to buy calls in this process."""
         return StepJournal(step.ticket, self._run.ledger, self._crew.backends, purpose=purpose)
+
+    def reader(self, step: Step, backend: str, files: ReadOnlyFiles | None, *, purpose: str) -> Caller:
+        """The same, for a backend that may read `files` before it answers; one without tools is only asked."""
+        journal = self.journal(step, purpose=purpose)
+        settings = BackendSettings.model_validate(self.home.settings.get("backends", {}))
+        if files is None or not capabilities(backend, settings).tools:
+            return journal
+        return ReadingCaller(journal, files)
 
     async def build(self, step: Step, request: BuildRequest) -> BuildResult:
         """One candidate on a builder host. Raises BudgetExhausted when a cap refuses one of its calls."""

@@ -18,7 +18,16 @@ from bessemer.actors.backends import capabilities
 from bessemer.actors.backends.agents import call_seconds
 from bessemer.actors.builders.base import BuildResult
 from bessemer.actors.judging.types import CriteriaSet, GuardVerdict
-from bessemer.actors.reviewers import Dispatch, Evaluation, Persona, ProcessReport, ReviewSettings, Subject, lake_rows
+from bessemer.actors.reviewers import (
+    Dispatch,
+    Evaluation,
+    Persona,
+    ProcessReport,
+    RaisedCriteria,
+    ReviewSettings,
+    Subject,
+    lake_rows,
+)
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import LakeRecord
@@ -32,6 +41,7 @@ PERSONAS = {
     "trace": "execution-trace-analyzer",
     "compare": "regression-guard",
     "criteria": "criteria-writer",
+    "raise": "criteria-raiser",
 }
 
 
@@ -43,7 +53,7 @@ class ReviewJob(_Frozen):
     """One piece of a reviewer's work under one ticket."""
 
     ticket: Ticket
-    kind: Literal["evaluate", "trace", "compare", "criteria"]
+    kind: Literal["evaluate", "trace", "compare", "criteria", "raise"]
     backend: str = ""
     """Empty where no model may judge: then what probes and counts say is the answer."""
     round: int = 0
@@ -53,6 +63,8 @@ class ReviewJob(_Frozen):
     candidate_is: Literal["A", "B"] = "B"
     probes: tuple[str, ...] = ()
     """Names of the probes that criteria may be bound to."""
+    scores: dict[str, int] = {}
+    """Of `raise`: what the subject scored, by criterion."""
     attempts: dict[str, int] = {}
     builds: tuple[BuildResult, ...] = ()
     tried: int = 0
@@ -67,6 +79,7 @@ class Reviewed(_Frozen):
     process: ProcessReport | None = None
     guard: GuardVerdict | None = None
     criteria: CriteriaSet | None = None
+    raised: RaisedCriteria | None = None
     rows: tuple[LakeRecord, ...] = ()
 
 
@@ -97,7 +110,13 @@ class ReviewerHost:
         return {"hosts": self._jobs.names() or sorted(PERSONAS.values()), **whereabouts()}
 
     async def _review(self, job: ReviewJob) -> Reviewed:
-        work = {"evaluate": self._evaluate, "trace": self._trace, "compare": self._compare, "criteria": self._criteria}
+        work = {
+            "evaluate": self._evaluate,
+            "trace": self._trace,
+            "compare": self._compare,
+            "criteria": self._criteria,
+            "raise": self._raise,
+        }
         return await work[job.kind](job)
 
     async def _evaluate(self, job: ReviewJob) -> Reviewed:
@@ -143,6 +162,12 @@ class ReviewerHost:
             _needed(job.subject), job.probes, self._persona(job), self._journal(job), self._settings(job)
         )
         return Reviewed(criteria=written.criteria, rows=_rows(job, written.dispatch))
+
+    async def _raise(self, job: ReviewJob) -> Reviewed:
+        raised = await reviewers.raise_criteria(
+            _needed(job.subject), job.scores, self._persona(job), self._journal(job), self._settings(job)
+        )
+        return Reviewed(raised=raised, rows=_rows(job, raised.dispatch))
 
     def _persona(self, job: ReviewJob) -> Persona:
         return reviewers.load_persona(PERSONAS[job.kind], Path(self._home.state_dir) / "personas")

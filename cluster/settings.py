@@ -168,6 +168,8 @@ class RefineSettings(_Section):
     """Seconds one probe may take."""
     time_budget: Duration | None = None
     """Seconds a run may work; none is no limit."""
+    evolve_criteria: bool = False
+    """Whether criteria that are met are raised, twice at most, instead of ending the run."""
     max_file_bytes: int = Field(default=50_000_000, ge=1)
     """A larger file in the work is refused."""
 

@@ -80,6 +80,7 @@ class Request:
     """Whether several judges are handed to an installed MassGen."""
     priority: float = 1.0
     """Weight against other runs where several wait for one model."""
+    evolve_criteria: bool | None = None
     confirm_criteria: bool = False
     confirm_each_round: bool = False
     python: str | None = None
@@ -154,6 +155,7 @@ def plan_refine(request: Request, settings: Settings, notices: list[str]) -> Ref
         builders=request.builders or settings.refine.builders,
         candidates=request.candidates or settings.refine.candidates or default_candidates(able),
         time_budget=request.time_budget or settings.refine.time_budget,
+        evolve_criteria=_may_evolve(request, settings, judges),
         confirm_criteria=request.confirm_criteria,
         confirm_each_round=request.confirm_each_round,
         works_off_findings=not able.tools,
@@ -161,6 +163,16 @@ def plan_refine(request: Request, settings: Settings, notices: list[str]) -> Ref
         urgency=choose_urgency(request, settings, (build, *judges), notices),
         priority=request.priority,
     )
+
+
+def _may_evolve(request: Request, settings: Settings, judges: Sequence[str]) -> bool:
+    """Whether met criteria are raised. Raises UsageError where that was asked for and only probes judge."""
+    if request.evolve_criteria and not judges:
+        raise UsageError(
+            "--evolve-criteria needs a model that judges; give --eval-backends provider/model, or leave it out"
+        )
+    wanted = settings.refine.evolve_criteria if request.evolve_criteria is None else request.evolve_criteria
+    return wanted and bool(judges)
 
 
 def prepare_evaluate(request: Request, settings: Settings) -> Prepared:

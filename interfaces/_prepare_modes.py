@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bessemer.actors.backends import capabilities
 from bessemer.actors.judging import ChecklistPolicy, load_preset
+from bessemer.actors.judging.types import CriteriaSet
 from bessemer.cluster.errors import PlanError, UsageError
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
@@ -69,8 +70,16 @@ def prepare_draft(request: Request, options: DraftOptions, settings: Settings) -
     return _assembled("planning.draft", plan, request, settings, notices)
 
 
-def prepare_criteria(request: Request, folder: str, settings: Settings) -> Prepared:
-    """Resolve the writing of criteria for a task, with a folder to look at or without."""
+def prepare_criteria(
+    request: Request,
+    folder: str,
+    settings: Settings,
+    raises: CriteriaSet | None = None,
+    scores: Mapping[str, int] | None = None,
+) -> Prepared:
+    """Resolve the writing of criteria for a task, or the raising of `raises`, with a folder to look at or without."""
+    if not request.task.strip():
+        raise UsageError("the task is empty; say what the work is for")
     notices: list[str] = []
     backend = _writer(request, settings, notices)
     tree = ""
@@ -79,7 +88,14 @@ def prepare_criteria(request: Request, folder: str, settings: Settings) -> Prepa
         tree = str(source)
         if focus:
             raise UsageError(f"{folder!r} is a file; give the folder that the task is about")
-    plan = WriteCriteriaPlan(task=request.task, backend=backend, tree=tree, time_budget=request.time_budget)
+    plan = WriteCriteriaPlan(
+        task=request.task,
+        backend=backend,
+        tree=tree,
+        raises=raises,
+        scores=dict(scores or {}),
+        time_budget=request.time_budget,
+    )
     return _assembled("write_criteria", plan, request, settings, notices)
 
 
@@ -125,7 +141,12 @@ def prepare_execute(
         document=document.model_dump(mode="json"),
         chunks=chunks_in_order([task for task in document.tasks if not task.ended]),
         refine=refined.plan.model_copy(
-            update={"time_budget": None, "confirm_criteria": False, "confirm_each_round": False}
+            update={
+                "time_budget": None,
+                "evolve_criteria": False,
+                "confirm_criteria": False,
+                "confirm_each_round": False,
+            }
         ),
         max_mutations=max_mutations,
         chunk_seconds=chunk_seconds,

@@ -73,9 +73,12 @@ def evolve(
         else:
             items[name] = change.new.model_copy(update={"id": name})
     rules = policy or EvolutionPolicy()
-    if not problems and not rules.fewest <= len(items) <= rules.most:
-        problems.append(f"{len(items)} criteria would be left; keep {rules.fewest} to {rules.most}")
-    if not problems and not any(one.category == "must" for one in items.values()):
+    # A set that began smaller or larger need not change its size to rise.
+    fewest, most = min(rules.fewest, len(criteria.criteria)), max(rules.most, len(criteria.criteria))
+    if not problems and not fewest <= len(items) <= most:
+        problems.append(f"{len(items)} criteria would be left; keep {fewest} to {most}")
+    had_must = any(one.category == "must" for one in criteria.criteria)
+    if not problems and had_must and not any(one.category == "must" for one in items.values()):
         problems.append("no criterion would be a must; keep one at least")
     if problems:
         raise CriteriaError(f"the criteria cannot be raised so: {'; '.join(problems)}")

@@ -86,6 +86,10 @@ class RunFiles:
         head = {"schema_version": "1", "source": criteria.source, "aspiration": criteria.aspiration}
         return _write_json(self.criteria, {**head, "criteria": items})
 
+    def keep_criteria(self, number: int) -> None:
+        """Copy the criteria that held up to a round beside its evaluation, before others take their place."""
+        write_atomic(self.evaluation(number) / "criteria.json", self.criteria.read_bytes())
+
     def read_criteria(self) -> CriteriaSet:
         """As written. Raises CriteriaError with path, line and column if somebody broke the file."""
         text = _read(self.criteria)

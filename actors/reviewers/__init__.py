@@ -8,6 +8,7 @@ from bessemer.actors.reviewers._form import EvaluationForm
 from bessemer.actors.reviewers._material import (
     Fence,
     Subject,
+    Tree,
     headed,
     read_tree,
     show_criteria,
@@ -15,7 +16,10 @@ from bessemer.actors.reviewers._material import (
 )
 from bessemer.actors.reviewers._panel import JudgePanel, PanelEvaluation, agreeing, merge, order_swapped
 from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes, prompt
+from bessemer.actors.reviewers._raise_criteria import RaisedCriteria, raise_criteria
+from bessemer.actors.reviewers._reading import ReadingCaller
 from bessemer.actors.reviewers._review import Review, ReviewSettings, review
+from bessemer.actors.reviewers._tools import ReadOnlyFiles
 from bessemer.actors.reviewers._trace import ProcessReport, analyze_by_counts, analyze_trace
 from bessemer.actors.reviewers._write_criteria import WrittenCriteria, write_criteria
 
@@ -31,9 +35,13 @@ __all__ = [
     "PanelEvaluation",
     "Persona",
     "ProcessReport",
+    "RaisedCriteria",
+    "ReadOnlyFiles",
+    "ReadingCaller",
     "Review",
     "ReviewSettings",
     "Subject",
+    "Tree",
     "WrittenCriteria",
     "agreeing",
     "analyze_by_counts",
@@ -52,6 +60,7 @@ __all__ = [
     "order_swapped",
     "persona_hashes",
     "prompt",
+    "raise_criteria",
     "read_tree",
     "review",
     "show_criteria",

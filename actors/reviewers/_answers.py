@@ -158,3 +158,21 @@ class CriteriaAnswer(_Answer):
 
     aspiration: str
     criteria: list[CriterionAnswer]
+
+
+class ChangeAnswer(_Answer):
+    type: Literal["sharpen", "elevate", "add", "retire_replace"]
+    criterion: str
+    why: str
+    text: str
+    category: Category
+    verify_by: str
+    anti_patterns: list[str]
+    score_anchors: AnchorsAnswer
+
+
+class EvolutionAnswer(_Answer):
+    """`evolution/1`."""
+
+    changes: list[ChangeAnswer]
+    unchanged_because: str

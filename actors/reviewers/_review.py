@@ -16,10 +16,9 @@ from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, Usag
 from bessemer.actors.builders.base import Journal
 from bessemer.actors.reviewers._material import Material
 from bessemer.actors.reviewers._persona import Persona, prompt
-from bessemer.actors.reviewers._tools import TOOLS, ReadOnlyFiles
+from bessemer.actors.reviewers._reading import Reading, from_user
+from bessemer.actors.reviewers._tools import ReadOnlyFiles
 
-MAX_TOOL_TURNS = 12
-"""Model calls with tools in one answer; the last one must answer."""
 MAX_PROBLEMS = 20
 
 A = TypeVar("A", bound=BaseModel)
@@ -135,53 +134,33 @@ class _Talk:
         self._schema = answer.model_json_schema()
         self._name = answer.__name__.removesuffix("Answer").lower()
         wants_tools = settings.tools and bool(request.material.left_out)
-        self._files = ReadOnlyFiles(request.material.trees, request.material.fence) if wants_tools else None
+        files = ReadOnlyFiles(request.material.trees, request.material.fence) if wants_tools else None
+        self._reading = Reading(files, journal) if files else None
         self._history: list[dict[str, Any]] = []
-        self._tool_results = 0
         self._calls = 0
         self._usage = Usage()
         self._seconds = 0.0
         self._model = ""
 
     async def ask(self) -> Reply | CallFailure:
-        if self._files is None:
+        if self._reading is None:
             return await self._call(self._request(prompt=self._first))
-        self._history = [_from_user(self._first)]
-        return await self._with_tools()
+        self._history = [from_user(self._first)]
+        return await self._with_tools(self._reading)
 
     async def ask_again(self, problems: Sequence[str]) -> Reply | CallFailure:
         words = prompt("repair").replace("{problems}", "\n".join(f"- {one}" for one in problems))
         if not self._history:
-            self._history = [_from_user(self._first)]
-        self._history.append(_from_user(words))
-        if self._files is not None:
-            return await self._with_tools()
+            self._history = [from_user(self._first)]
+        self._history.append(from_user(words))
+        if self._reading is not None:
+            return await self._with_tools(self._reading)
         return await self._call(self._request(history=tuple(self._history)))
 
-    async def _with_tools(self) -> Reply | CallFailure:
-        """Answer tool calls until the model answers; its last turn has no tools."""
-        for turn in range(MAX_TOOL_TURNS):
-            tools = TOOLS if turn < MAX_TOOL_TURNS - 1 else ()
-            reply = await self._call(self._request(history=tuple(self._history), tools=tools))
-            if isinstance(reply, CallFailure) or reply.finish != "tool_calls" or not tools:
-                return reply
-            results = [await self._result(call) for call in _tool_calls(reply)]
-            if not results:
-                return reply
-            self._history.append({"kind": "request", "parts": results})
-        return CallFailure(kind="malformed_output", message="only tools were called")
-
-    async def _result(self, call: dict[str, Any]) -> dict[str, Any]:
-        name, number = str(call.get("tool_name", "")), self._tool_results
-        self._tool_results += 1
-        result = self._files.use(name, call.get("args")) if self._files else ""
-        kept = await self._journal.observe(f"tool-{number}", result)
-        return {
-            "part_kind": "tool-return",
-            "tool_name": name,
-            "content": kept,
-            "tool_call_id": str(call.get("tool_call_id", "")),
-        }
+    async def _with_tools(self, reading: Reading) -> Reply | CallFailure:
+        return await reading.until_answered(
+            self._history, lambda said, tools: self._call(self._request(history=said, tools=tools))
+        )
 
     async def _call(self, request: ModelRequest) -> Reply | CallFailure:
         reply = await self._journal.call(request)
@@ -193,8 +172,8 @@ class _Talk:
             self._seconds += reply.seconds
             self._model = reply.model or self._model
             if request.prompt and not self._history:
-                self._history = [_from_user(request.prompt)]
-            if reply.message.get("kind") == "response":
+                self._history = [from_user(request.prompt)]
+            if self._reading is None and reply.message.get("kind") == "response":
                 self._history.append(reply.message)
         return reply
 
@@ -239,12 +218,3 @@ class _Talk:
             model=self._model,
             seconds=self._seconds,
         )
-
-
-def _from_user(text: str) -> dict[str, Any]:
-    return {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": text}]}
-
-
-def _tool_calls(reply: Reply) -> list[dict[str, Any]]:
-    parts = reply.message.get("parts") or []
-    return [part for part in parts if isinstance(part, dict) and part.get("part_kind") == "tool-call"]

@@ -1,4 +1,4 @@
-"""Read-only tools over what was read from the deliverable: nothing outside it can be named."""
+"""Read-only tools over files in memory: nothing else can be named."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MAX_RESULT = 16_000
 """Characters of one result."""
 _MAX_HITS = 60
 
-_PATH = {"type": "string", "description": "relative path of a file in the deliverable"}
+_PATH = {"type": "string", "description": "relative path of a file, as `list_files` names it"}
 TOOLS = (
     ToolSpec(
         name="list_files",
-        description="Names of the deliverable's files whose path begins with `under`; empty lists all.",
+        description="Names of the files whose path begins with `under`; empty lists all.",
         parameters={
             "type": "object",
             "properties": {"under": {"type": "string"}},
@@ -37,7 +37,7 @@ TOOLS = (
     ),
     ToolSpec(
         name="search",
-        description="Lines of the deliverable's text files that contain `text`, letter case ignored.",
+        description="Lines of the text files that contain `text`, letter case ignored.",
         parameters={
             "type": "object",
             "properties": {"text": {"type": "string"}, "under": {"type": "string"}},
@@ -79,7 +79,7 @@ class ReadOnlyFiles:
     def _read(self, arguments: dict[str, Any]) -> str:
         path = str(arguments.get("path") or "").removeprefix("./")
         if path not in self._texts:
-            kind = "is not text" if path in self._others else "is no file of the deliverable; see list_files"
+            kind = "is not text" if path in self._others else "is no file here; see list_files"
             return f"{json.dumps(path)} {kind}"
         lines = self._texts[path].splitlines()
         line = arguments.get("line")

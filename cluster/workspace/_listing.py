@@ -32,18 +32,21 @@ class Listing(NamedTuple):
     deleted: tuple[str, ...] = ()
 
 
-async def list_source(source: Path, exclude: Iterable[Path], max_file_bytes: int) -> Listing:
-    """List a checkout, a plain folder or a single file. Raises DeliverableError where nothing can be taken."""
+async def list_source(source: Path, exclude: Iterable[Path], max_file_bytes: int, *, lenient: bool = False) -> Listing:
+    """List a checkout, a plain folder or a single file. Raises DeliverableError where nothing can be taken.
+
+    With `lenient` what of a plain folder cannot be taken is left out, and an empty one is no error.
+    """
     root = await in_thread(_existing, source)
     if root.is_file():
         return await _single(root)
     skip = [place for place in map(_real, exclude) if not root.is_relative_to(place)]
     checkout = await open_checkout(root)
     if checkout is None or await _is_ignored(checkout, root):
-        listing = await in_thread(_plain, root, skip, max_file_bytes, checkout)
+        listing = await in_thread(_plain, root, skip, max_file_bytes, checkout, lenient)
     else:
         listing = await _tracked(root, skip, checkout)
-    if not listing.paths:
+    if not listing.paths and not lenient:
         raise DeliverableError(f"{str(source)!r} holds no files to work on; name a folder that does")
     return listing
 
@@ -85,15 +88,16 @@ async def _single(file: Path) -> Listing:
     return Listing(file.parent, [file.name], [], True, checkout, checkout is not None, tuple(uncommitted))
 
 
-def _plain(root: Path, skip: list[Path], max_file_bytes: int, around: Checkout | None) -> Listing:
+def _plain(root: Path, skip: list[Path], max_file_bytes: int, around: Checkout | None, lenient: bool) -> Listing:
     walk = Walk(root, max_file_bytes=max_file_bytes, skip=skip)
     refused = [refusal for refusal in walk.refused if refusal.path != ".git"]
-    if refused:
+    if refused and not lenient:
         raise DeliverableError(f"{str(root / refused[0].path)!r} {refused[0].reason}")
-    found = walk.files + walk.links
+    cannot = {refusal.path for refusal in refused}
+    found = [path for path in walk.files + walk.links if path not in cannot]
     keys = [path for path in found if _name(path) == _KEYS]
     paths = _paths.by_bytes(list(set(found) - set(keys)))
-    return Listing(root, paths, _paths.by_bytes(walk.left_out + keys), checkout=around)
+    return Listing(root, paths, _paths.by_bytes([*walk.left_out, *keys, *cannot]), checkout=around)
 
 
 def _name(path: str) -> str:

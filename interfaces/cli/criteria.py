@@ -14,6 +14,8 @@ from bessemer.interfaces.cli.refine import Address, Config, CostBudget, DryRun, 
 
 if TYPE_CHECKING:
     from bessemer.actors.judging.types import CriteriaSet
+    from bessemer.cluster.settings import Settings
+    from bessemer.interfaces._prepare import Prepared
 
 app = typer.Typer(help="See, write and check criteria.")
 preset = typer.Typer(help="Sets of criteria by name, and checks of your own.")
@@ -59,12 +61,9 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Have a model write three to seven criteria for a task."""
-    from bessemer.cluster.files import write_atomic
     from bessemer.interfaces._prepare import Request
     from bessemer.interfaces._prepare_modes import prepare_criteria
     from bessemer.interfaces.cli import _start
-    from bessemer.interfaces.cli._modes import run_and_return
-    from bessemer.pipelines.write_criteria import WriteCriteriaOutcome
 
     settings = _start.settings_for(config, no_sandbox=False)
     request = Request(
@@ -74,18 +73,48 @@ def generate(
         time_budget=_start.seconds(time_budget, "--time-budget"),
     )
     prepared = prepare_criteria(request, folder, settings)
-    if dry_run:
-        _start.show_plan(prepared, settings, as_json)
-        return
-    raw = run_and_return(prepared, settings, config, address=address, as_json=as_json)
-    found = WriteCriteriaOutcome.model_validate(raw).criteria
-    if found is not None:
-        if out is not None:
-            write_atomic(out, (json.dumps(criteria_file(found), indent=2, ensure_ascii=False) + "\n").encode())
-            say(f"written to {out}")
-        elif not as_json:
-            show_criteria(found)
-    raise typer.Exit(_start.finish(raw, prepared, as_json=as_json))
+    _have_written(prepared, settings, config, out, address=address, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def evolve(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The criteria file that the work meets.")],
+    from_run: Annotated[
+        str, typer.Option("--from", metavar="RUN", help="The run that met them: its task, scores and work.")
+    ] = "",
+    task: Annotated[str, typer.Option("--task", help="What the work is for, without --from.")] = "",
+    folder: Annotated[str, typer.Option("--folder", metavar="PATH", help="The work, without --from.")] = "",
+    backend: Backend = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write a criteria file.")] = None,
+    cost_budget: CostBudget = None,
+    time_budget: TimeBudget = None,
+    config: Config = None,
+    address: Address = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Have a model write the next, harder version of criteria that are met. Code checks it."""
+    from bessemer.actors.judging import load_file
+    from bessemer.cluster.errors import UsageError
+    from bessemer.interfaces._met_criteria import Met, met_in
+    from bessemer.interfaces._prepare import Request
+    from bessemer.interfaces._prepare_modes import prepare_criteria
+    from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli.run import directory_of
+
+    settings = _start.settings_for(config, no_sandbox=False)
+    criteria = load_file(file)
+    if not from_run and not task.strip():
+        raise UsageError('say what the work is for: --from RUN, or --task "TEXT"')
+    met = met_in(*directory_of(from_run), criteria) if from_run else Met("", {}, "")
+    request = Request(
+        task=task or met.task,
+        build_backend=backend,
+        cost_budget=_start.dollars(cost_budget, "--cost-budget"),
+        time_budget=_start.seconds(time_budget, "--time-budget"),
+    )
+    prepared = prepare_criteria(request, folder or met.folder, settings, criteria, met.scores)
+    _have_written(prepared, settings, config, out, address=address, dry_run=dry_run, as_json=as_json)
 
 
 @preset.command()
@@ -109,6 +138,36 @@ def validate(
             found = load_file(path)
             print(f"{path}: {len(found.criteria)} criteria, {_musts(found)} of them must")
     raise typer.Exit(2 if wrong else 0)
+
+
+def _have_written(
+    prepared: Prepared,
+    settings: Settings,
+    config: list[Path] | None,
+    out: Path | None,
+    *,
+    address: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run to the end, write or show the criteria, and leave with the run's exit code."""
+    from bessemer.cluster.files import write_atomic
+    from bessemer.interfaces.cli import _start
+    from bessemer.interfaces.cli._modes import run_and_return
+    from bessemer.pipelines.write_criteria import WriteCriteriaOutcome
+
+    if dry_run:
+        _start.show_plan(prepared, settings, as_json)
+        return
+    raw = run_and_return(prepared, settings, config, address=address, as_json=as_json)
+    found = WriteCriteriaOutcome.model_validate(raw).criteria
+    if found is not None:
+        if out is not None:
+            write_atomic(out, (json.dumps(criteria_file(found), indent=2, ensure_ascii=False) + "\n").encode())
+            say(f"written to {out}")
+        elif not as_json:
+            show_criteria(found)
+    raise typer.Exit(_start.finish(raw, prepared, as_json=as_json))
 
 
 def criteria_file(criteria: CriteriaSet) -> dict[str, object]:

@@ -28,6 +28,15 @@ CriteriaPreset = Annotated[
     str | None,
     typer.Option("--criteria-preset", help="A preset; see `criteria preset list`.", rich_help_panel=CRITERIA),
 ]
+EvolveCriteria = Annotated[
+    bool | None,
+    typer.Option(
+        "--evolve-criteria/--no-evolve-criteria",
+        help="Raise criteria that are met, and go on.",
+        show_default=False,
+        rich_help_panel=CRITERIA,
+    ),
+]
 Probes = Annotated[
     list[str] | None,
     typer.Option("--probe", help="A built-in probe or a command line; several, or repeated.", rich_help_panel=CRITERIA),
@@ -105,6 +114,7 @@ def refine(
     criteria: Criteria = None,
     criteria_file: CriteriaFile = None,
     criteria_preset: CriteriaPreset = None,
+    evolve_criteria: EvolveCriteria = None,
     probe: Probes = None,
     max_rounds: MaxRounds = None,
     builders: Builders = None,
@@ -156,6 +166,7 @@ def refine(
         priority=priority,
         confirm_criteria=interactive or confirm_criteria,
         confirm_each_round=interactive or confirm_each_round,
+        evolve_criteria=evolve_criteria,
         python=python,
     )
     if detach and apply:

@@ -153,6 +153,14 @@ def delete(run: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.
     print(f"deleted {row.run}; its costs stay in the ledger", file=sys.stderr)
 
 
+def directory_of(run: str) -> tuple[str, Path]:
+    """The whole id of a run of this folder, and where its files are. Raises UsageError where there is no such run."""
+    home, _ = _home(None)
+    with _ledger(home) as ledger:
+        row = _find(ledger, run)
+    return row.run, home.run_directory(row.run)
+
+
 def _home(config: list[Path] | None) -> tuple[Home, Settings]:
     from bessemer.cluster.settings import load_settings
     from bessemer.interfaces._prepare import home_of

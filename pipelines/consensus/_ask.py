@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.actors.crew import RunCrew
 from bessemer.actors.repair import problems_request
-from bessemer.actors.reviewers import Fence, headed
+from bessemer.actors.reviewers import Fence, ReadOnlyFiles, headed
 from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.run import Step
 from bessemer.pipelines.consensus._acts import Abstained, Act, Answered, Failed, Voted
@@ -57,6 +57,8 @@ class Wording(NamedTuple):
     """Ids that answers are rated by."""
     max_output_tokens: int
     timeout: float
+    files: ReadOnlyFiles | None = None
+    """What agents may read beyond what is shown; None where everything is."""
 
 
 def request_for(wording: Wording, mode: Mode, backend: str, ballot: Ballot, answers: dict[str, str]) -> ModelRequest:
@@ -91,9 +93,10 @@ def _cut(text: str) -> str:
     return f"{head}\n[{left_out} bytes are left out here]\n{tail}"
 
 
-async def ask(step: Step, crew: RunCrew, asked: Asked, mode: Mode, criteria: tuple[str, ...], number: int) -> Heard:
+async def ask(step: Step, crew: RunCrew, asked: Asked, mode: Mode, wording: Wording, number: int) -> Heard:
     """Have the agent take its turn. Raises BudgetExhausted where a cap refuses a call."""
-    journal = crew.journal(step, purpose="consensus")
+    criteria = wording.criteria
+    journal = crew.reader(step, asked.backend, wording.files, purpose="consensus")
     reply = await journal.call(asked.request)
     problems = _problems(reply, asked, mode, criteria)
     spent = [reply.usage]

@@ -60,7 +60,7 @@ class Panel:
     async def set_up(self) -> None:
         """Take in what agents are shown, and draw and read what the run rests on."""
         self.files.begin(self.plan)
-        material = await take_material(self.run, self.plan)
+        material = await take_material(self.run, self.crew, self.plan)
         self._mode = find(self.plan.mode)(Setting(self.plan.task, self.plan.criteria, material))
         self._wording = await wording(self.run, self.crew, self.plan, material)
         self.files.write_prompt(self.wording, self.mode)

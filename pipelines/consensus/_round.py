@@ -168,12 +168,12 @@ def _broken(panel: Panel, agent: str, failure: str) -> Heard:
 
 
 async def _take_turn(panel: Panel, turn: Turn) -> Heard:
-    asked, number, criteria = turn.asked, panel.number, panel.wording.criteria
+    asked, number, wording = turn.asked, panel.number, panel.wording
     swapped = turn.swapped
 
     async def work(step: Any) -> Heard:
         if swapped is not None:
-            return await score(step, panel.crew, asked, swapped, criteria, number)
-        return await ask(step, panel.crew, asked, panel.mode, criteria, number)
+            return await score(step, panel.crew, asked, swapped, wording.criteria, number)
+        return await ask(step, panel.crew, asked, panel.mode, wording, number)
 
     return await panel.run.step(f"round-{number}/{asked.agent}", work, result=Heard)

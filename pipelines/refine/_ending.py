@@ -56,6 +56,13 @@ async def reaching_an_end(progress: Stoppable) -> AsyncIterator[None]:
 async def conclude(progress: Progress, ending: Ending) -> RefineOutcome:
     """Save the accepted work under `result/` and say how it ended."""
     work, run, plan = progress.work, progress.run, progress.plan
+    if progress.raised and ending in ("max_rounds", "plateau", "not_judged"):
+        # What was asked of the run is met; only what was asked on top of it is not.
+        met = f"the criteria agreed on were met in round {progress.raised[0]}"
+        progress.explanation = (
+            f"{met}; raised {len(progress.raised)} times, they are not met again: {ENDINGS[ending].words}"
+        )
+        ending = "converged"
     result: str = ""
     changed: tuple[str, ...] = ()
     if work is not None:
@@ -71,6 +78,7 @@ async def conclude(progress: Progress, ending: Ending) -> RefineOutcome:
         refused_by=progress.refused_by,
         **spent.model_dump(),
         criteria=progress.criteria,
+        raised=tuple(progress.raised),
         before=work.baseline if work else (),
         after=progress.measured,
         rounds=tuple(progress.rounds),

@@ -15,6 +15,7 @@ from bessemer.actors.judging import (
     candidate_side,
     gate,
     goal_task,
+    may_rise,
     mixed_passes,
     route,
 )
@@ -25,6 +26,7 @@ from bessemer.actors.reviewers import (
     Evaluation,
     PanelEvaluation,
     ProcessReport,
+    RaisedCriteria,
     Subject,
     agreeing,
     merge,
@@ -41,7 +43,7 @@ from bessemer.pipelines.refine._state import Progress
 MAX_FINDING_TASKS = 24
 
 T = TypeVar("T")
-Kind = Literal["evaluate", "trace", "compare", "criteria"]
+Kind = Literal["evaluate", "trace", "compare", "criteria", "raise"]
 
 
 def first_tasks(progress: Progress) -> list[Task]:
@@ -69,6 +71,33 @@ async def write_criteria(progress: Progress, work: Work) -> CriteriaSet | None:
     progress.crew.people.tell("step", name="writing criteria")
     written = await progress.run.step("criteria", write, result=CriteriaSet)
     return written if written.criteria else None
+
+
+async def raise_criteria(progress: Progress, submission: Submission, evaluation: Evaluation) -> CriteriaSet | None:
+    """What is asked from now on of work that meets its criteria; None where nothing more is."""
+    plan, number = progress.plan, progress.number
+    scores = {one.criterion: one.score for one in evaluation.verdict.scores}
+    wanted = plan.evolve_criteria and plan.eval_backend and number < plan.max_rounds
+    if not wanted or not may_rise(scores, len(progress.raised)):
+        return None
+
+    async def propose(step: Step) -> RaisedCriteria:
+        subject = await _submitted(progress, submission, progress.agreed)
+        return needed((await _review(progress, step, "raise", subject=subject, scores=scores)).raised)
+
+    progress.crew.people.tell("step", name="raising criteria")
+    raised = await progress.run.step(f"round-{number}/raise", propose, result=RaisedCriteria)
+    if raised.criteria is None:
+        progress.crew.people.tell(
+            "notice", text=f"the criteria stay as they are: {raised.why or 'nothing was proposed'}"
+        )
+        return None
+    progress.files.keep_criteria(number)
+    progress.files.write_criteria(raised.criteria)
+    progress.raised.append(number)
+    progress.criteria = raised.criteria
+    progress.crew.people.tell("criteria", criteria=[f"{one.id} {one.text}" for one in raised.criteria.criteria])
+    return raised.criteria
 
 
 async def evaluate(progress: Progress, submission: Submission, criteria: CriteriaSet) -> Evaluation:

@@ -38,7 +38,10 @@ async def refine(run: Run, crew: RunCrew, plan: RefinePlan) -> RefineOutcome:
             remember(progress, process)
 
             if ending := progress.ending(evaluation):
-                return await conclude(progress, ending)
+                raised = await judge.raise_criteria(progress, submission, evaluation) if ending == "converged" else None
+                if raised is None:
+                    return await conclude(progress, ending)
+                criteria = raised
             await people.confirm_next_round(progress, evaluation)
             tasks = judge.next_tasks(progress, evaluation)
             hand_off(progress, evaluation)

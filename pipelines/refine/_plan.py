@@ -43,6 +43,8 @@ class RefinePlan(Plan):
     max_rounds: int = Field(default=3, ge=1)
     builders: int = Field(default=2, ge=1)
     candidates: int = Field(default=1, ge=1)
+    evolve_criteria: bool = False
+    """Whether criteria that are met are raised, twice at most, instead of ending the run."""
     confirm_criteria: bool = False
     confirm_each_round: bool = False
     works_off_findings: bool = False
@@ -130,6 +132,9 @@ class RefineOutcome(Outcome):
 
     kind: ClassVar[str] = "refine"
     criteria: CriteriaSet | None = None
+    """Those the work was last judged by."""
+    raised: tuple[int, ...] = ()
+    """Rounds after which met criteria were raised."""
     before: tuple[ProbeResult, ...] = ()
     after: tuple[ProbeResult, ...] = ()
     rounds: tuple[RoundSummary, ...] = ()

@@ -42,6 +42,8 @@ class Progress:
         self.round_began = 0.0
         self.panel: JudgePanel | None = None
         """Of the newest evaluation, where several judges made it."""
+        self.raised: list[int] = []
+        """Rounds after which met criteria were raised."""
         self._scratch_count = 0
 
     @property
@@ -131,7 +133,12 @@ class Progress:
         if verdict.verdict == "not_judged":
             self.explanation = verdict.explanation
             return "not_judged"
-        return "plateau" if plateau(self.rounds) else None
+        return "plateau" if plateau(self.comparable) else None
+
+    @property
+    def comparable(self) -> list[RoundSummary]:
+        """The rounds that were judged by the criteria of now."""
+        return self.rounds[self.raised[-1] :] if self.raised else self.rounds
 
     def tell_measured(self, when: str, probes: tuple[ProbeResult, ...]) -> None:
         facts = [{"probe": one.probe, "status": one.status, "summary": one.summary} for one in probes]

@@ -14,16 +14,19 @@ from bessemer.actors.backends.base import ModelRequest
 from bessemer.actors.crew import RunCrew
 from bessemer.actors.judging import Ballot, ChecklistPolicy, Refused, decide, read_ballot
 from bessemer.actors.judging.types import CriteriaSet
-from bessemer.actors.reviewers import Fence, headed, read_tree, show_criteria, show_deliverable
+from bessemer.actors.reviewers import Fence, ReadOnlyFiles, Tree, headed, read_tree, show_criteria, show_deliverable
 from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.money import format_usd
 from bessemer.cluster.run import Run, Step
 from bessemer.pipelines._base import Outcome, Plan
 from bessemer.pipelines._course import Course, reaching_an_end
+from bessemer.pipelines._folders import Copied, Shelf, copy_folder
 from bessemer.pipelines.step._session import Agent, Fault, Session, read_session
 
 ANSWER_BYTES = 60_000
 """How much of one answer's text and of its files is shown."""
+FOLDER_BYTES = 60_000
+"""How much of the readable folder is shown; what does not fit is named, and can be read with tools."""
 MAX_FILES, MAX_FILE_BYTES = 200, 2_000_000
 
 
@@ -97,6 +100,7 @@ async def act(run: Run, crew: RunCrew, plan: StepPlan) -> StepOutcome:
     course, acted = Course(run, plan), Acted(action="none")
     async with reaching_an_end(course):
         token = str(await run.observe("delimiter", lambda: secrets.token_hex(8)))
+        await _take_folder(run, crew, plan)
         began = await run.elapsed("began-acting")
         work = _Turn(run, crew, plan, token, began)
         acted = await run.step("act", work.take, result=Acted)
@@ -115,6 +119,20 @@ async def act(run: Run, crew: RunCrew, plan: StepPlan) -> StepOutcome:
     )
 
 
+async def _take_folder(run: Run, crew: RunCrew, plan: StepPlan) -> None:
+    """Copy the folder that the agent may read, without the session itself: its answers are shown under other names."""
+    place, exclude = run.directory / "material", [Path(plan.session_dir)]
+
+    async def take(step: Step) -> Copied:
+        if plan.folder:
+            return await copy_folder(Path(plan.folder), run.directory / "taken", place, exclude)
+        place.mkdir(parents=True, exist_ok=True)
+        return Copied()
+
+    if why_not := (await run.step("setup", take, result=Copied)).why_not:
+        crew.people.tell("notice", text=f"the agent is not shown this folder: {why_not}")
+
+
 class _Turn:
     """The one turn of an agent."""
 
@@ -128,7 +146,7 @@ class _Turn:
     async def take(self, step: Step) -> Acted:
         plan = self._plan
         session = await self._shown(step)
-        ballot = Choices(plan, session, self._token)
+        ballot = Choices(plan, session, self._token, read_tree(self._run.directory / "material"))
         material = await _once(step, "material", lambda: ballot.material())
         request = ModelRequest(
             backend=plan.backend,
@@ -138,7 +156,8 @@ class _Turn:
             output_name="action",
             max_output_tokens=plan.max_output_tokens,
         )
-        asked = await ask_checked(self._crew.journal(step, purpose="step"), request, ballot.read)
+        caller = self._crew.reader(step, plan.backend, ballot.files, purpose="step")
+        asked = await ask_checked(caller, request, ballot.read)
         if asked.value is None:
             return Acted(action="none", why=asked.why, faults=session.faults)
         return await self._write(step, asked.value, ballot, session)
@@ -185,14 +204,18 @@ class _Turn:
 class Choices:
     """The answers as one agent sees them: under names that are shuffled for it, its own marked."""
 
-    def __init__(self, plan: StepPlan, session: Session, token: str) -> None:
+    def __init__(self, plan: StepPlan, session: Session, token: str, folder: Tree) -> None:
         self._plan = plan
         self._session = session
-        self._token = token
         others = [agent for agent in session.answers if agent != plan.agent]
         # Shuffled by the run's own token: whoever writes an answer cannot know its name.
         others.sort(key=lambda agent: content_hash(f"{token} {agent}"))
         self._names = {f"answer {number}": agent for number, agent in enumerate(others, start=1)}
+        answers = session.answers
+        self._trees = {agent: read_tree(Path(one.workspace)) for agent, one in answers.items() if one.workspace}
+        texts = [text for tree in (*self._trees.values(), folder) for text in tree.texts.values()]
+        self._fence = Fence(token, [plan.task, *(one.text for one in answers.values()), *texts])
+        self._shelf = Shelf({"folder": folder}, {"folder": FOLDER_BYTES}, self._fence)
 
     @property
     def instructions(self) -> str:
@@ -214,27 +237,26 @@ class Choices:
 
     def material(self) -> str:
         """The prompt: the task, what may be read, and the answers, all of it as data."""
-        plan, answers = self._plan, self._session.answers
-        trees = {agent: read_tree(Path(one.workspace)) for agent, one in answers.items() if one.workspace}
-        folder = read_tree(Path(plan.folder), ANSWER_BYTES * 10) if plan.folder else None
-        texts = [text for tree in (*trees.values(), *([folder] if folder else [])) for text in tree.texts.values()]
-        fence = Fence(self._token, [plan.task, *(one.text for one in answers.values()), *texts])
-
-        def shown(agent: str) -> str:
-            text = fence.around("answer", _cut(answers[agent].text))
-            if agent not in trees:
-                return text
-            return text + "\n\n" + show_deliverable(trees[agent], (), fence, ANSWER_BYTES).text
-
+        plan, fence = self._plan, self._fence
         sections = {"The task": fence.around("task", plan.task)}
         if plan.criteria:
             sections["Criteria"] = show_criteria(plan.criteria)
-        if folder is not None and (folder.texts or folder.others):
-            sections["The folder at hand"] = show_deliverable(folder, (), fence, ANSWER_BYTES).text
-        sections |= {name.capitalize(): shown(agent) for name, agent in self._names.items()}
-        if plan.agent in answers:
-            sections["Your own answer so far"] = shown(plan.agent)
+        sections["The folder at hand"] = self._shelf.texts.get("folder", "")
+        sections |= {name.capitalize(): self._shown(agent) for name, agent in self._names.items()}
+        if plan.agent in self._session.answers:
+            sections["Your own answer so far"] = self._shown(plan.agent)
         return headed(sections)
+
+    def _shown(self, agent: str) -> str:
+        text = self._fence.around("answer", _cut(self._session.answers[agent].text))
+        if agent not in self._trees:
+            return text
+        return text + "\n\n" + show_deliverable(self._trees[agent], (), self._fence, ANSWER_BYTES).text
+
+    @property
+    def files(self) -> ReadOnlyFiles | None:
+        """What of the folder is left to tools; None where all of it is shown."""
+        return self._shelf.files
 
     def read(self, data: Any) -> Read[StepAnswer]:
         """An answer that can be carried out, or what is wrong with it."""

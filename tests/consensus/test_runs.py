@@ -203,3 +203,30 @@ def test_a_used_up_time_budget_forces_what_there_is(world: PanelWorld) -> None:
     outcome, code = ended(world, "--time-budget", "25s")
     assert (code, outcome["ending"], outcome["decision"]["forced"]) == (3, "deadline", True)
     assert outcome["answer"] is not None
+
+
+def test_agents_read_of_the_working_folder_what_is_not_shown(world: PanelWorld) -> None:
+    """A repository inside the folder, and keys, are no reason to refuse: they are left out."""
+    lines = "\n".join(f"line {n} of many more" for n in range(8000))
+    (world.root / "long.txt").write_text(f"{lines}\nthe word is swordfish\n")
+    (world.root / ".env").write_text("SOME_KEY=hidden\n")
+    (world.root / "notes").mkdir()
+    (world.root / "notes" / "brief.md").write_text("Say the word of the long file.\n")
+
+    def tool(name: str, turn: int, **arguments: Any) -> dict[str, Any]:
+        calls = {"tool_calls": [{"name": name, "arguments": arguments}]}
+        return {"match": {"turn": turn, "tools": True}, "answer": calls}
+
+    world.script(
+        tool("list_files", 1, under=""),
+        tool("search", 2, text="swordfish", under=""),
+        tool("read_file", 3, path=".env", line=1),
+        rule(answered("swordfish"), turn=4, text=r"(?s)artifacts/1-notes/brief.md.*the word is swordfish.*is no file"),
+    )
+    driver = world.command(
+        "consensus", "Which word?", "--artifacts", "notes", "--json", "--backends", "scripted/a", "scripted/b"
+    )
+    launched(driver)
+    outcome = done(driver)
+    assert (driver.returncode, outcome["ending"], outcome["calls"]) == (0, "decided", 8), outcome
+    assert outcome["answer"]["text"] == "swordfish"

@@ -58,5 +58,5 @@ def test_broken_ones_are_named_with_their_line(tmp_path: Path, text: str, said: 
 
 
 def test_unknown():
-    with pytest.raises(SettingsError, match="no persona 'nope'; there are criteria-writer"):
+    with pytest.raises(SettingsError, match="no persona 'nope'; there are criteria-raiser, criteria-writer"):
         load_persona("nope")

@@ -32,9 +32,9 @@ def rules(world: World, *given: tuple[dict[str, Any], Any]) -> None:
     (world.root / "scenario.yaml").write_text(yaml.safe_dump({"rules": found}, sort_keys=False))
 
 
-def step(world: World, agent: str, *more: str) -> tuple[dict[str, Any], int]:
+def step(world: World, agent: str, *more: str, blind: bool = True) -> tuple[dict[str, Any], int]:
     flags = ["--session-dir", "s", "--agent-id", agent, "--backend", f"scripted/{agent}", "--automation", "Say hello"]
-    process = world.command("step", *flags, "--no-cwd-context", "--json", *more)
+    process = world.command("step", *flags, *(["--no-cwd-context"] if blind else []), "--json", *more)
     record = done(process)
     assert record["event"] == "done", record
     return record, process.returncode
@@ -97,6 +97,36 @@ def test_three_agents_leave_a_directory_that_anybody_can_read(world: World):
     record, _ = step(world, "a")
     assert record["acted"]["step"] == 2
     assert read_by_contract(session)[1] == {}, "a new answer makes every vote stale"
+
+
+def test_an_agent_reads_the_folder_it_stands_in_and_not_the_session(world: World):
+    (world.root / "long.txt").write_text(
+        "\n".join(f"line {n} of many more" for n in range(8000)) + "\nthe word is swordfish\n"
+    )
+    (world.root / ".env").write_text("SOME_KEY=hidden\n")
+    place = world.root / "s" / "agents" / "x" / "001"
+    place.mkdir(parents=True)
+    (place / "answer.json").write_text(json.dumps({"agent_id": "x", "answer": "hm", "timestamp": "t"}))
+
+    def tool(name: str, **arguments: Any) -> dict[str, Any]:
+        return {"tool_calls": [{"name": name, "arguments": arguments}]}
+
+    turns = [
+        tool("list_files", under=""),
+        tool("search", text="swordfish", under=""),
+        tool("read_file", path="s/agents/x/001/answer.json", line=1),
+    ]
+    found = [{"match": {"turn": n, "tools": True}, "answer": one} for n, one in enumerate(turns, start=1)]
+    read = {"turn": 4, "text": r"(?s)long.txt.* bytes.*long.txt:8001: the word is swordfish.*answer.json.* is no file"}
+    found.append({"match": read, "answer": {"data": action(action="new_answer", answer="swordfish")}})
+    blind = {"match": {"tools": False, "turn": 1}, "answer": {"data": action(action="new_answer", answer="blind")}}
+    (world.root / "scenario.yaml").write_text(yaml.safe_dump({"rules": [*found, blind]}, sort_keys=False))
+    record, code = step(world, "z", blind=False)
+    assert (code, record["calls"], record["acted"]["action"]) == (0, 4, "new_answer"), record
+    written = json.loads((world.root / "s" / "agents" / "z" / "001" / "answer.json").read_text())
+    assert written["answer"] == "swordfish"
+    record, code = step(world, "y")
+    assert (code, record["calls"]) == (0, 1), record
 
 
 @pytest.mark.long

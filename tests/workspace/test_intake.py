@@ -274,6 +274,19 @@ async def test_a_source_that_is_nothing_is_refused(tmp_path: Path, place: Path, 
             await take_in(tmp_path / name, place)
 
 
+async def test_a_folder_that_is_only_read_is_taken_as_far_as_it_goes(tmp_path: Path, place: Path, git: Shell) -> None:
+    (tmp_path / "plain").mkdir()
+    empty = await take_in(tmp_path / "plain", tmp_path / "other", lenient=True)
+    assert await exported(tmp_path / "other", empty.commit, tmp_path / "nothing") == {} == empty.fingerprint
+    root = write(tmp_path / "plain", {"a": "a", "inner/b": "b", ".env": "KEY=1", "large": "x" * 3000})
+    git(root / "inner", "init", "-q")
+    (root / "away").symlink_to("/etc/hostname")
+    os.mkfifo(root / "pipe")
+    intake = await take_in(root, place, limits=IntakeLimits(max_file_bytes=2000), lenient=True)
+    assert intake.files == ("a", "inner/b")
+    assert set(intake.left_out) == {".env", "away", "inner/.git", "large", "pipe"}
+
+
 async def test_too_much_is_refused(tmp_path: Path, place: Path) -> None:
     root = write(tmp_path / "plain", {"a": "a" * 60, "b": "b" * 60})
     with pytest.raises(DeliverableError, match="2 files and 1 are allowed"):
