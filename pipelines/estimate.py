@@ -16,6 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors.backends.base import Usage
+from bessemer.actors.judging import EvolutionPolicy
+from bessemer.actors.reviewers import MAX_TOOL_TURNS
 from bessemer.cluster.errors import LakeError
 from bessemer.cluster.lake import Lake
 from bessemer.cluster.prices import BATCH, PriceBook
@@ -103,6 +105,8 @@ class _Kind(NamedTuple):
     beside: int
     """How many of them run side by side."""
     max_output: int
+    reads: bool = False
+    """Whether the model may read files with tools before it answers."""
 
 
 class _Measured(NamedTuple):
@@ -155,11 +159,12 @@ def _kinds(plan: Plan) -> list[_Kind]:
     if isinstance(plan, ConsensusPlan):
         rounds = min(ROUNDS_EXPECTED, plan.max_rounds)
         panel, most = len(plan.backends), plan.max_output_tokens
-        return [_Kind("consensus", one, rounds, plan.max_rounds, panel, most) for one in plan.backends]
+        reads = bool(plan.source or plan.artifacts)
+        return [_Kind("consensus", one, rounds, plan.max_rounds, panel, most, reads) for one in plan.backends]
     if isinstance(plan, DraftPlan):
         return [_Kind(plan.mode, plan.backend, 1, 1, 1, plan.max_output_tokens)]
     if isinstance(plan, StepPlan):
-        return [_Kind("step", plan.backend, 1, 1, 1, plan.max_output_tokens)]
+        return [_Kind("step", plan.backend, 1, 1, 1, plan.max_output_tokens, bool(plan.folder))]
     if isinstance(plan, WriteCriteriaPlan):
         return [_Kind("criteria", plan.backend, 1, 1, 1, 8192)]
     if isinstance(plan, ExecutePlan):
@@ -180,6 +185,9 @@ def _kinds(plan: Plan) -> list[_Kind]:
         kinds += [_Kind("evaluate", one, rounds, most_rounds, len(plan.judges), judging) for one in plan.judges]
         if plan.build_backend:
             kinds.append(_Kind("trace", plan.eval_backend, rounds, most_rounds, rounds, judging))
+            if plan.evolve_criteria:
+                raises = min(most_rounds - 1, EvolutionPolicy().most_times)
+                kinds.append(_Kind("raise", plan.eval_backend, 0, raises, 1, judging))
             guards = (most_rounds - 1) * GUARDS_A_ROUND
             kinds.append(_Kind("compare", plan.eval_backend, rounds - 1, guards, 1, judging))
     return [kind for kind in kinds if kind.most_steps]
@@ -241,9 +249,10 @@ def _cost(prices: PriceBook, backend: str, tier: str, calls: float, tokens_in: f
 def _worst(kind: _Kind, priced: str, tier: str, guess: Guess, prices: PriceBook, size: int) -> int:
     """Every call of a step at the bound that the ledger reserves for it."""
     start = PROMPT_BYTES + math.ceil(max(guess.deliverable, 1.0) * min(size, INLINE_BYTES))
+    calls = 2 * MAX_TOOL_TURNS if kind.reads else guess.most_calls
     return sum(
         prices.worst_case(priced, start + number * guess.grows_by, kind.max_output, tier=tier)
-        for number in range(guess.most_calls)
+        for number in range(calls)
     )
 
 

@@ -17,13 +17,14 @@ from bessemer.actors.reviewers._material import (
 from bessemer.actors.reviewers._panel import JudgePanel, PanelEvaluation, agreeing, merge, order_swapped
 from bessemer.actors.reviewers._persona import PROBES, Persona, load_persona, load_personas, persona_hashes, prompt
 from bessemer.actors.reviewers._raise_criteria import RaisedCriteria, raise_criteria
-from bessemer.actors.reviewers._reading import ReadingCaller
+from bessemer.actors.reviewers._reading import MAX_TOOL_TURNS, ReadingCaller
 from bessemer.actors.reviewers._review import Review, ReviewSettings, review
 from bessemer.actors.reviewers._tools import ReadOnlyFiles
 from bessemer.actors.reviewers._trace import ProcessReport, analyze_by_counts, analyze_trace
 from bessemer.actors.reviewers._write_criteria import WrittenCriteria, write_criteria
 
 __all__ = [
+    "MAX_TOOL_TURNS",
     "PROBES",
     "Comparison",
     "Dispatch",

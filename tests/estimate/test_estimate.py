@@ -12,7 +12,9 @@ from bessemer.cluster.lake import Lake, Publisher
 from bessemer.cluster.prices import PriceBook
 from bessemer.interfaces.cli import _frame
 from bessemer.interfaces.cli.main import command
+from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
+from bessemer.pipelines.consensus import ConsensusPlan
 from bessemer.pipelines.estimate import estimate
 from bessemer.pipelines.refine import RefinePlan
 from tests.lake._outbox import Outbox
@@ -51,6 +53,19 @@ async def test_history_is_used_where_there_is_enough_of_it(tmp_path: Path) -> No
     assert step.cost == 2 * (500 * 2 + 10 * 10)
     assert step.cost_p90 == 2 * (820 * 2 + 10 * 10)
     assert step.seconds == 3.0
+
+
+def test_what_may_read_and_what_may_rise_cost_more_at_most(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "none"))
+
+    def most(one: Plan) -> int:
+        return estimate(one, PRICES, lake, deliverable_bytes=0, cap=None).worst
+
+    asked = ConsensusPlan(task="t", backends=("scripted/a", "scripted/b"), max_rounds=1)
+    # Two calls and one repair each against twelve turns and as many in a repair, each 20,000 bytes longer than before.
+    assert most(asked.model_copy(update={"source": "/somewhere"})) > 5 * most(asked)
+    kept = plan(max_rounds=3, build_backend="scripted/b")
+    assert most(plan(max_rounds=3, build_backend="scripted/b", evolve_criteria=True)) > most(kept)
 
 
 def test_overnight_calls_are_reckoned_at_the_batch_price_where_there_is_one(tmp_path: Path) -> None:
