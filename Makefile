@@ -3,6 +3,7 @@
 #   make demo    refine the example package with the embedded model (a download of 1.1 GB), without any key
 #   make test    the whole test suite              make lint    style, types, layers, secrets, locks, pages
 #   make bench   the benchmarks                    make chaos   schedules of faults over real runs
+#   make consensus-study   what deciding early costs and how right it is, without calls
 #   make test ARGS='-m chaos'   only the tests that kill processes
 #   make test-long   the whole runs that the suite leaves out for time
 #   make docs    rewrite the pages made from code  make lock    rewrite the lock files
@@ -30,19 +31,21 @@ ARGS ?=
 .PHONY: help demo test test-long lint consensus-study bench docs chaos lock clean install
 
 help:
-	@sed -n '3,12s/^# \{0,3\}//p' Makefile
+	@sed -n '3,13s/^# \{0,3\}//p' Makefile
 
 install: $(READY)
 
 demo: $(READY) $(if $(BESSEMER_DEMO_BACKEND),,$(EMBEDDED))
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-# Most of a test that runs hosts is waiting, so two run side by side; a file stays on one of them.
+# A test that runs hosts waits a third of its time, so there is a worker more than cores; a file stays on one of them.
+WORKERS ?= $(shell echo $$(( $$(nproc) < 3 ? $$(nproc) + 1 : 4 )))
+
 test: $(READY)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m long $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist load -m long $(ARGS)
 
 chaos: $(READY)
 	@$(BIN)/python -m chaos $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ from tests.crash import _scenario as scenario
 from tests.crash._world import World, done, launched
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def world(short_tmp: Path, ray_cluster: str) -> Iterator[World]:
-    made = World(short_tmp, ray_cluster, latency=0.0)
-    yield made
-    made.close()
 
 
 def test_every_judge_scores_every_criterion_and_a_judge_of_its_own_work_is_named(world: World) -> None:

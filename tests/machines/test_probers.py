@@ -55,6 +55,7 @@ def test_a_commit_is_measured_where_the_processors_are(team: Team) -> None:
     assert sorted(measured.values()) == [4, 4]
 
 
+@pytest.mark.long
 @pytest.mark.machines
 @pytest.mark.timeout(600)
 def test_a_machine_that_dies_while_it_measures_is_replaced(team: Team) -> None:
