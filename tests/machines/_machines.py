@@ -20,7 +20,7 @@ from tests._postgresql import free_port
 
 START_SECONDS = 300.0
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-SMALL = ["--object-store-memory=120000000", "--disable-usage-stats"]
+SMALL = ["--object-store-memory=120000000", "--disable-usage-stats", "--include-log-monitor=false"]
 IMPATIENT = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
@@ -77,9 +77,11 @@ class Machines:
         head = ["start", "--head", f"--node-ip-address={self.host}", f"--port={self.address.rpartition(':')[2]}"]
         more = ["--include-dashboard=false", "--num-cpus=4", f"--temp-dir={self._folder / 'ray'}", "--block"]
         self._begin("head", [*RAY, *head, *more, *SMALL])
+        # One after the other: Ray gives up a machine that is not there after 30 s, and a busy one needs most of them.
+        self._wait_for(1)
         for number, name in enumerate(workers):
             self._start_worker(number, name)
-        self._wait_for(1 + len(workers))
+            self._wait_for(2 + number)
 
     def _start_worker(self, number: int, name: str) -> None:
         space, outer, inner = f"{self._tag}-{name}", f"{self._tag}o{number}", f"{self._tag}i{number}"
