@@ -59,7 +59,7 @@ class House:
         self._calls = 0
 
     async def call(self, **changes: Any) -> Reply | CallFailure:
-        given: dict[str, Any] = {"backend": self.name, "prompt": "hi", "max_output_tokens": 2000, "timeout": 20.0}
+        given: dict[str, Any] = {"backend": self.name, "prompt": "hi", "max_output_tokens": 2000, "timeout": 60.0}
         request = ModelRequest(**{**given, **changes})
         self._calls += 1
         envelope = CallEnvelope(
