@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import os
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +23,9 @@ from bessemer.cluster.sandbox._policy import SandboxPolicy
 DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "none"]
 
 TRIAL_SECONDS = 20.0
+TRIES, PAUSE_SECONDS = 3, 0.5
+_PASSING = (None, 0, errno.EAGAIN, errno.ENOMEM)
+"""Errors of starting a process that may be over in a moment; Python tells some without a number."""
 _UNTESTED = "not tested by this project"
 LABELS: dict[DoorName, str] = {
     "bubblewrap": "bubblewrap",
@@ -157,9 +162,7 @@ def _fault(door: Door) -> str:
         outside.mkdir()
         command = door.command(policy, words, str(private))
         try:
-            done = subprocess.run(
-                command, capture_output=True, timeout=TRIAL_SECONDS, check=False, env=dict(os.environ), cwd=work
-            )
+            done = _tried(command, work)
         except subprocess.TimeoutExpired:
             return f"does not end within {TRIAL_SECONDS:.0f} s"
         except OSError as error:
@@ -168,3 +171,16 @@ def _fault(door: Door) -> str:
         return "does not shut in"
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return "" if done.returncode == 0 else (said[-1] if said else f"exit code {done.returncode}")
+
+
+def _tried(command: list[str], work: Path, tries: int = TRIES) -> subprocess.CompletedProcess[bytes]:
+    """What the trial gave. A machine that has no process or memory to give for a moment is asked again."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, timeout=TRIAL_SECONDS, check=False, env=dict(os.environ), cwd=work
+        )
+    except OSError as error:
+        if tries == 1 or error.errno not in _PASSING:
+            raise
+    time.sleep(PAUSE_SECONDS)
+    return _tried(command, work, tries - 1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+from typing import Any
+
 import pytest
 
 from bessemer.cluster import environment
@@ -61,3 +65,21 @@ def test_where_none_works_the_remedy_is_that_systems(monkeypatch: pytest.MonkeyP
     assert "no sandbox works here" in said
     assert remedy in remedies
     assert ("bubblewrap" in remedies) is (system == "linux")
+
+
+@pytest.mark.parametrize(("refused", "works"), [(2, True), (3, False)])
+def test_a_machine_without_a_process_to_give_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, refused: int, works: bool
+) -> None:
+    monkeypatch.setattr(_door, "PAUSE_SECONDS", 0.0)
+    start, left = subprocess.run, [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")] * refused
+
+    def refusing(*words: Any, **more: Any) -> Any:
+        if left:
+            raise left.pop()
+        return start(*words, **more)
+
+    monkeypatch.setattr(subprocess, "run", refusing)
+    fault = _door._fault(_door.Door("none", "sh"))
+    # Without a sandbox the trial reaches outside: that it says so means that it was run.
+    assert fault == ("does not shut in" if works else "does not run (Resource temporarily unavailable)")
