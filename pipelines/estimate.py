@@ -166,7 +166,7 @@ def _kinds(plan: Plan) -> list[_Kind]:
     if isinstance(plan, StepPlan):
         return [_Kind("step", plan.backend, 1, 1, 1, plan.max_output_tokens, bool(plan.folder))]
     if isinstance(plan, WriteCriteriaPlan):
-        return [_Kind("criteria", plan.backend, 1, 1, 1, 8192)]
+        return [_Kind("criteria" if plan.raises is None else "raise", plan.backend, 1, 1, 1, 8192)]
     if isinstance(plan, ExecutePlan):
         return _of_chunks(plan)
     if not isinstance(plan, RefinePlan):
