@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-_OPTIONS = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
+_OPTIONS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
+"""Names in a request and in the SDK's options. A plain request has no `extra_body`, but may name it as None."""
 
 M = TypeVar("M", bound=BaseModel)
 
