@@ -50,6 +50,7 @@ def main() -> None:
         bare_again = _bare(url, calls)
         with urllib.request.urlopen(f"{url}/stats", timeout=10) as answer:
             most = json.load(answer)["most_in_flight"]
+        peer = inspect_loop(url, calls)
     finally:
         server.terminate()
         server.wait(10)
@@ -61,7 +62,7 @@ def main() -> None:
         "bessemer": ours,
         "rate_ratio": round(ours["calls_per_second"] / base["calls_per_second"], 3),
         "cpu_ratio": round(ours["cpu_ms_per_call"] / base["cpu_ms_per_call"], 3),
-        "inspect_ai": inspect_loop(url, calls),
+        "inspect_ai": peer,
     }
     print(json.dumps(report, indent=2))
 
