@@ -26,7 +26,7 @@ from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.files import write_atomic
 
 OBJECT_STORE_BYTES = 150 * 2**20
-"""Messages are small and workspaces do not travel through the store; Ray's default would take a third of memory."""
+"""Messages are small, and work that travels in one has 100 MiB at most; Ray's default would take a third of memory."""
 
 ANSWER_SECONDS = 15.0
 """How long the head may take to accept a connection."""

@@ -9,6 +9,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from bessemer.cluster.money import format_usd
+
 
 def show_table(
     columns: Sequence[str],
@@ -31,6 +33,21 @@ def show_table(
     for row in rows:
         table.add_row(*(_cell(text, short=name in cut) for name, text in zip(columns, row, strict=True)))
     Console(highlight=False, markup=False).print(table if table.row_count else nothing)
+
+
+def show_caps(scopes: Iterable[tuple[str, int, int | None]]) -> None:
+    """What counts against each cap: scope, micro-dollars used, and the cap where it has one."""
+    columns = ("scope", "used", "cap", "left")
+    rows = [
+        (
+            scope,
+            format_usd(used),
+            "none" if cap is None else format_usd(cap),
+            "" if cap is None else format_usd(max(cap - used, 0)),
+        )
+        for scope, used, cap in scopes
+    ]
+    show_table(columns, rows, nothing="nothing was spent yet", numbers=columns[1:])
 
 
 def _cell(text: str, *, short: bool) -> Text:

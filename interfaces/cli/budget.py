@@ -37,20 +37,9 @@ def show(as_json: Json = False, config: Config = None) -> None:
         for scope in scopes:
             print(scope.model_dump_json())
         return
-    from bessemer.cluster.money import format_usd
-    from bessemer.interfaces.cli._tables import show_table
+    from bessemer.interfaces.cli._tables import show_caps
 
-    rows = [
-        (
-            one.scope,
-            format_usd(one.used),
-            "none" if one.cap is None else format_usd(one.cap),
-            "" if one.cap is None else format_usd(max(one.cap - one.used, 0)),
-        )
-        for one in scopes
-    ]
-    columns = ("scope", "used", "cap", "left")
-    show_table(columns, rows, nothing="nothing was spent yet", numbers=columns[1:])
+    show_caps((one.scope, one.used, one.cap) for one in scopes)
 
 
 @app.command("set")

@@ -144,6 +144,8 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from bessemer.interfaces.cli._tables import show_caps
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("actor", "machine", "home", "pid", "hosts"):
         table.add_column(column, overflow="fold")
@@ -156,7 +158,7 @@ def _show(address: str, rows: list[dict[str, Any]]) -> None:
     if limits := limits_of(rows):
         console.print(limit_table(limits))
     if budgets := [budget for row in rows for budget in row.get("budgets", ())]:
-        console.print(budget_table(budgets))
+        show_caps((one["scope"], one["used"], one["cap"]) for one in budgets)
 
 
 def _carried(row: dict[str, Any]) -> str:
@@ -192,22 +194,6 @@ def limit_table(limits: dict[str, dict[str, Any]]) -> Table:
             "never" if throttled is None else f"{throttled:.0f} s ago",
             ", ".join(_flow(name, flow) for name, flow in state["flows"].items()) or "none",
         )
-    return table
-
-
-def budget_table(budgets: list[dict[str, Any]]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from bessemer.cluster.money import format_usd
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("budget", "used", "cap", "left"):
-        table.add_column(column, overflow="fold")
-    for one in budgets:
-        cap = one["cap"]
-        left = "" if cap is None else format_usd(max(cap - one["used"], 0))
-        table.add_row(one["scope"], format_usd(one["used"]), "none" if cap is None else format_usd(cap), left)
     return table
 
 

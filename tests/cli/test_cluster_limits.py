@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from bessemer.actors._call_limits import states_json
 from bessemer.cluster.limits import FlowState, LimiterState
-from bessemer.interfaces.cli.cluster import budget_table, limit_table, limits_of
+from bessemer.interfaces.cli._tables import show_caps
+from bessemer.interfaces.cli.cluster import limit_table, limits_of
 
 
 def test_the_limiters_word_counts_and_everything_is_said() -> None:
@@ -27,13 +29,8 @@ def test_the_limiters_word_counts_and_everything_is_said() -> None:
     assert "embedded/q@default 1 of 4 0 unpaced closed never r1: 1 + 0" in lines
 
 
-def test_caps_are_told_with_what_counts_against_them() -> None:
-    budgets = [
-        {"scope": "day:2026-11-21", "cap": 5_000_000, "version": 1, "used": 1_250_000, "in_doubt": 0},
-        {"scope": "run:r1", "cap": None, "version": 1, "used": 20_000, "in_doubt": 0},
-    ]
-    out = io.StringIO()
-    Console(file=out, width=160, highlight=False).print(budget_table(budgets))
-    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+def test_caps_are_told_with_what_counts_against_them(capsys: pytest.CaptureFixture[str]) -> None:
+    show_caps([("day:2026-11-21", 1_250_000, 5_000_000), ("run:r1", 20_000, None)])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "day:2026-11-21 $1.25 $5.00 $3.75" in lines
     assert "run:r1 $0.0200 none" in lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,9 +17,8 @@ import pytest
 from tests._postgresql import Postgresql
 from tests._s3 import S3
 from tests.crash._world import done, launched, read_books
-from tests.machines._machines import Machines, permitted
-from tests.machines._pretended import PretendedMachines
-from tests.machines._stage import Team
+from tests.machines._machines import Machines
+from tests.machines._stage import Team, machines_for
 from tests.machines.test_ground import check
 
 pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
@@ -30,12 +28,7 @@ pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
 def team(s3_server: S3, postgresql: Postgresql) -> Iterator[Team]:
     """One project on three machines for all tests here; the last of them breaks the machines."""
     root = Path(tempfile.mkdtemp(prefix="bsm-t-"))
-    machines: Machines | PretendedMachines
-    if why := os.environ.get("BESSEMER_TEST_ONE_MACHINE") or permitted():
-        print(f"several Ray nodes on one machine instead of several machines: {why}", file=sys.stderr)
-        machines = PretendedMachines()
-    else:
-        machines = Machines(hidden=(root / "project", root / ".bessemer"))
+    machines = machines_for(hidden=(root / "project", root / ".bessemer"))
     try:
         stage = Team(root, machines, ledger_url=postgresql.new_url(), lake_url=s3_server.new_url(), s3=s3_server)
         machines.start(("w1", "w2"))

@@ -6,7 +6,6 @@ The work and what must hold of it are those of `chaos`; here links are cut and m
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -31,8 +30,9 @@ from chaos.invariants import complaints
 from chaos.schedule import Work
 from tests._postgresql import Postgresql
 from tests._s3 import S3
-from tests.machines._machines import Machines, permitted
+from tests.machines._machines import Machines
 from tests.machines._pretended import PretendedMachines
+from tests.machines._stage import machines_for
 
 pytestmark = [pytest.mark.machines, pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -109,12 +109,7 @@ class Party:
 @pytest.fixture
 def party(s3_server: S3, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch) -> Iterator[Party]:
     root = Path(tempfile.mkdtemp(prefix="bsm-t-"))
-    machines: Machines | PretendedMachines
-    if why := os.environ.get("BESSEMER_TEST_ONE_MACHINE") or permitted():
-        print(f"several Ray nodes on one machine instead of several machines: {why}", file=sys.stderr)
-        machines = PretendedMachines()
-    else:
-        machines = Machines(hidden=(root / "project", root / "state"))
+    machines = machines_for(hidden=(root / "project", root / "state"))
     works.write_scenario(root / "scenario.yaml")
     try:
         with running(scenario=str(root / "scenario.yaml"), latency=LATENCY) as simulator:

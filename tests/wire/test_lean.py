@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bessemer.actors.backends import open_backend
+from bessemer.actors.backends import _lean, open_backend
 from bessemer.actors.backends.base import BackendFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import BackendSettings
 
@@ -27,6 +27,13 @@ VENDORS = (
     Vendor("openai", "openai/gpt-5.4", "/v1", _openai),
 )
 each_vendor = pytest.mark.parametrize("vendor", VENDORS, ids=lambda one: one.provider)
+
+
+@pytest.mark.parametrize("name", ["extra_headers", "extra_query", "extra_body", "timeout"])
+def test_an_option_without_a_value_does_not_become_part_of_the_body(name: str) -> None:
+    given = {"model": "m", name: None}
+    assert _lean.is_plain(given)
+    assert _lean.split(given, ()) == ({"model": "m"}, {})
 
 
 async def asked(patch: pytest.MonkeyPatch, vendor: Vendor, body: Any, content_type: str = "application/json") -> Reply:
