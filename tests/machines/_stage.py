@@ -47,7 +47,7 @@ class Stage(World):
 
 
 def machines_for(hidden: tuple[Path, ...]) -> Machines | PretendedMachines:
-    """Machines in namespaces whose workers see the folders `hidden` empty; where there are none, Ray nodes of this one."""
+    """Machines in namespaces, whose workers see `hidden` empty; where there are none, Ray nodes of this machine."""
     if why := os.environ.get("BESSEMER_TEST_ONE_MACHINE") or permitted():
         print(f"several Ray nodes on one machine instead of several machines: {why}", file=sys.stderr)
         return PretendedMachines()
