@@ -28,7 +28,7 @@ from bessemer.cluster.errors import Cancelled, ClusterError, UnknownBackend
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import Outcome
 
-BUSY = 512
+BUSY = 256
 """Calls in hand from which a provider gets another host: one carries so many while they wait, and two share less."""
 MOST_HOSTS = 4
 BATCH = 64

@@ -107,6 +107,8 @@ class Attempt:
     """One reservation that this host made and must end."""
 
     id: str
+    request_hash: str = ""
+    """Hash of what is asked, where it is known already."""
     sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     sent: bool = False
     ended: bool = False
@@ -165,7 +167,7 @@ class CallAccounting:
                 continue
             if isinstance(answer, Outcome):
                 return answer
-            attempt = Attempt(answer.attempt)
+            attempt = Attempt(answer.attempt, operation.request_hash)
             self._open.add(attempt.id)
             # `asked` is before the ledger's own time of the reservation, so this never sends after `send_by`.
             if _now() - asked < SEND_WITHIN:
@@ -319,7 +321,8 @@ class CallAccounting:
         unmetered = self._prices.is_unmetered(envelope.request.backend)
         version = "unmetered" if unmetered else self._prices.data_version
         lost = progress.lost + progress.inherited
-        return Ended(attempt.id, progress.tries, attempt.sent_at, seconds, cost, version, result, lost)
+        asked = attempt.request_hash or envelope.request.request_hash()
+        return Ended(attempt.id, asked, progress.tries, attempt.sent_at, seconds, cost, version, result, lost)
 
 
 async def patiently(

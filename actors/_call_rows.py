@@ -21,6 +21,7 @@ class Ended(NamedTuple):
     """What a row tells beside the call itself."""
 
     attempt: str
+    request_hash: str
     tries: int
     sent_at: datetime
     seconds: float
@@ -49,7 +50,7 @@ def call_row(envelope: CallEnvelope, ended: Ended) -> LakeRecord:
         persona_content_hash=envelope.persona_content_hash,
         purpose=envelope.purpose,
         urgency=envelope.urgency,
-        request_hash=request.request_hash(),
+        request_hash=ended.request_hash,
         request_id=ended.result.request_id,
         max_output_tokens=request.max_output_tokens,
         temperature=request.temperature,

@@ -13,14 +13,21 @@ from typing import Any, Protocol, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from bessemer.actors.backends._context import current_call
+
 _OPTIONS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
 """Names in a request and in the SDK's options. A plain request has no `extra_body`, but may name it as None."""
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class Client(Protocol):
     """The part of an SDK's client that posts."""
+
+    @property
+    def base_url(self) -> httpx2.URL: ...
 
     async def post(self, path: str, *, cast_to: Any, content: bytes, options: Any) -> Any: ...
 
@@ -43,8 +50,12 @@ async def post(client: Client, path: str, body: dict[str, Any], options: dict[st
 
     Raises JSONDecodeError where what is called JSON was cut off, as the SDKs do.
     """
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    answer: httpx2.Response = await client.post(path, cast_to=httpx2.Response, content=content, options=options)
+    content = _COMPACT.encode(body).encode()
+    # A whole address spares the SDK merging two, and the attempt's id a random key.
+    address = f"{str(client.base_url).rstrip('/')}{path}"
+    if attempt := current_call.get().attempt:
+        options["idempotency_key"] = attempt
+    answer: httpx2.Response = await client.post(address, cast_to=httpx2.Response, content=content, options=options)
     try:
         return kind.model_validate_json(answer.content)
     except ValidationError:

@@ -9,7 +9,7 @@ from typing import Any
 
 def schema_error(value: Any, schema: dict[str, Any]) -> str:
     """What is wrong with `value` under `schema`, as a path and a reason; empty if nothing is."""
-    validator = _validator(json.dumps(schema, sort_keys=True))
+    validator = _validator(json.dumps(schema))
     error = next(iter(validator.iter_errors(value)), None)
     if error is None:
         return ""
