@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -20,6 +20,8 @@ I = TypeVar("I", PlanTask, Requirement)  # noqa: E741
 MAX_BYTES = 8_000_000
 FEWEST_MARKS, MOST_MARKS = 2, 4
 """How many success criteria an exploratory task has."""
+_SOUND = "The system shall answer"
+"""A value that no rule about a text finds fault with."""
 
 
 class Checked(NamedTuple, Generic[D]):
@@ -32,9 +34,7 @@ class Checked(NamedTuple, Generic[D]):
 def check_plan(data: Any) -> Checked[ProjectPlan]:
     """A plan from JSON data: an object with `tasks`, or the bare list of them."""
     data = {"tasks": data} if isinstance(data, list) else data
-    items, problems = _items(data, "tasks", PlanTask)
-    for task in items:
-        problems += _task_problems(task)
+    items, problems = _items(data, "tasks", PlanTask, _task_problems)
     problems += order_problems(_places(data, "tasks"))
     if problems:
         return Checked(None, tuple(problems))
@@ -43,14 +43,12 @@ def check_plan(data: Any) -> Checked[ProjectPlan]:
 
 def check_spec(data: Any) -> Checked[ProjectSpec]:
     """A specification from JSON data: an object with `feature` and `requirements`."""
-    items, problems = _items(data, "requirements", Requirement)
+    items, problems = _items(data, "requirements", Requirement, _requirement_problems)
     if isinstance(data, dict):
         wrong = [key for key in ("feature", "overview") if not isinstance(data.get(key, ""), str)]
         problems += [Problem(key, "is not text") for key in wrong]
         if not wrong and not str(data.get("feature", "")).strip():
             problems.append(Problem("feature", "is empty; name what is specified"))
-    for requirement in items:
-        problems += _requirement_problems(requirement)
     problems += order_problems(_places(data, "requirements"))
     if problems:
         return Checked(None, tuple(problems))
@@ -98,8 +96,8 @@ def read_json(path: Path) -> Any:
         raise PlanError(f"{path} cannot be read: {error.strerror}; check the path") from None
 
 
-def _items(data: Any, key: str, kind: type[I]) -> tuple[list[I], list[Problem]]:
-    """The items that have the right form, and the problems of the others."""
+def _items(data: Any, key: str, kind: type[I], rules: Callable[[I], list[Problem]]) -> tuple[list[I], list[Problem]]:
+    """The items that have the right form, and the problems of all."""
     if not isinstance(data, dict) or not isinstance(data.get(key), list):
         return [], [Problem(key, f"there is no list of {key}; write an object with a list {key!r}")]
     if not data[key]:
@@ -111,9 +109,28 @@ def _items(data: Any, key: str, kind: type[I]) -> tuple[list[I], list[Problem]]:
         where = name if isinstance(name, str) and name.strip() else f"{key}[{number}]"
         try:
             items.append(kind.model_validate(_one_spelling(raw)))
+            problems += rules(items[-1])
         except ValidationError as error:
             problems += [Problem(_place(where, one["loc"]), _said(one)) for one in error.errors()]
+            faulty = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+            problems += _problems_of_the_rest(_one_spelling(raw), where, kind, faulty, rules)
     return items, problems
+
+
+def _problems_of_the_rest(
+    raw: Any, where: str, kind: type[I], faulty: set[str], rules: Callable[[I], list[Problem]]
+) -> list[Problem]:
+    """What is wrong with the fields beside the `faulty` ones: those are replaced by sound ones for a moment."""
+    if not isinstance(raw, dict):
+        return []
+    needed = {name: _SOUND for name, field in kind.model_fields.items() if field.is_required()}
+    kept = {name: value for name, value in raw.items() if name not in faulty}
+    try:
+        item = kind.model_validate({**needed, "id": where, **kept})
+    except ValidationError:
+        return []
+    found = rules(item)
+    return [one for one in found if one.where.removeprefix(f"{where}.").partition(".")[0] not in faulty]
 
 
 def _places(data: Any, key: str) -> list[Place]:

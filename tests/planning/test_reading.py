@@ -210,11 +210,42 @@ def test_a_specification_reports_every_line():
     }
     said = [str(one) for one in check_spec(data).problems]
     assert [one.split(":")[0] for one in said] == [
-        "REQ-003.priority",
         "REQ-001.ears",
         "REQ-002.verification",
+        "REQ-003.priority",
         "REQ-004.depends_on",
     ]
-    assert "is no EARS sentence: it says 'can'" in said[1]
+    assert "is no EARS sentence: it says 'can'" in said[0]
     assert check_spec({"requirements": [requirement("R")]}).problems[0].where == "feature"
     assert check_spec({"feature": "x", "requirements": [requirement("R")]}).document is not None
+
+
+def test_a_faulty_line_is_told_whole():
+    """A missing field hides neither a bad sentence nor an empty text, and brings no problem that is not there."""
+    line = {"id": "R1", "chunk": "", "ears": "It can save", "priority": "P9"}
+    data = {"feature": "f", "requirements": [line, {"ears": "saves"}]}
+
+    said = [str(problem) for problem in check_spec(data).problems]
+
+    assert [one.partition(": ")[0] for one in said] == [
+        "R1.title",
+        "R1.priority",
+        "R1.chunk",
+        "R1.ears",
+        "R1.verification",
+        "requirements[1].id",
+        "requirements[1].chunk",
+        "requirements[1].title",
+        "requirements[1].ears",
+        "requirements[1].verification",
+    ]
+
+
+def test_a_faulty_task_is_told_whole():
+    task = {"id": "T1", "chunk": "C1", "task_type": "exploratory", "metadata": {"evolution_hooks": "one"}}
+    said = [str(problem) for problem in check_plan([task]).problems]
+    assert [one.partition(": ")[0] for one in said] == [
+        "T1.description",
+        "T1.metadata.evolution_hooks",
+        "T1.success_criteria",
+    ]
