@@ -10,6 +10,8 @@ from bessemer.cluster.errors import UsageError
 MicroDollars = NewType("MicroDollars", int)
 
 MICRO = 1_000_000
+MAX_MICRO_DOLLARS = 10**15
+"""A thousand million dollars: no amount is larger, so that sums of amounts fit a database's integer."""
 
 
 def from_usd(usd: Decimal) -> MicroDollars:
@@ -18,13 +20,16 @@ def from_usd(usd: Decimal) -> MicroDollars:
 
 
 def parse_usd(text: str | float, name: str = "budget") -> MicroDollars:
-    """A dollar amount a person wrote, e.g. `2.50`. Raises UsageError for anything not a finite amount above 0."""
+    """A dollar amount a person wrote, e.g. `2.50`. Raises UsageError for what is no amount above 0, or too large."""
     try:
         amount = Decimal(str(text).strip().removeprefix("$"))
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount <= 0:
         raise UsageError(f"{name} {str(text)!r} is not an amount above 0; give dollars, for example 2.50")
+    if amount * MICRO > MAX_MICRO_DOLLARS:
+        most = MAX_MICRO_DOLLARS // MICRO
+        raise UsageError(f"{name} {str(text)!r} is more than {most:,} dollars; give less, or no budget at all")
     return from_usd(amount)
 
 

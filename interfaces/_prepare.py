@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from bessemer.actors.judging import choose_criteria
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
 from bessemer.actors.run_host import RunSpec
-from bessemer.cluster.errors import DeliverableError, SettingsError, UnpricedModel, UsageError
+from bessemer.cluster.errors import UnpricedModel, UsageError
 from bessemer.cluster.files import writable_directory, write_atomic
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
@@ -40,6 +39,7 @@ from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
 from bessemer.interfaces._budget import caps_of, check_caps
 from bessemer.interfaces._panels import authenticated, through_massgen
+from bessemer.interfaces._work import choose_probes, find_python, find_source, look_at
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
@@ -136,7 +136,10 @@ def prepare_refine(request: Request, settings: Settings) -> Prepared:
 
 def plan_refine(request: Request, settings: Settings, notices: list[str]) -> RefinePlan:
     """The plan of a refinement, every default filled in; what was chosen for the user goes to `notices`."""
-    source, focus = find_source(request)
+    if not request.task.strip():
+        raise UsageError('the task is empty; say what is wanted: bessemer refine "TASK"')
+    source, focus = find_source(request.prior_answer, request.cwd)
+    look_at(source, settings)
     build = choose_build_backend(request, settings, notices)
     judges = choose_eval_backends(request, settings, build, notices)
     able = capabilities(build, settings.backends)
@@ -145,9 +148,9 @@ def plan_refine(request: Request, settings: Settings, notices: list[str]) -> Ref
         source=str(source),
         focus=focus,
         criteria=user_criteria(request),
-        probes=tuple(request.probes) or tuple(settings.refine.probes),
+        probes=choose_probes(request.probes, settings),
         probe_timeout=settings.refine.probe_timeout,
-        interpreter=find_python(request, source),
+        interpreter=find_python(request.python, source),
         build_backend=build,
         eval_backend=judges[0] if judges else "",
         more_judges=judges[1:],
@@ -178,16 +181,17 @@ def _may_evolve(request: Request, settings: Settings, judges: Sequence[str]) -> 
 def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
     """Resolve a one-shot evaluation; refuses what `prepare_refine` refuses."""
     notices: list[str] = []
-    source, focus = find_source(request)
+    source, focus = find_source(request.prior_answer, request.cwd)
+    look_at(source, settings)
     judges = choose_eval_backends(request, settings, "", notices)
     plan = RefinePlan(
         task=request.task or "Judge this work against its criteria.",
         source=str(source),
         focus=focus,
         criteria=user_criteria(request),
-        probes=tuple(request.probes) or tuple(settings.refine.probes),
+        probes=choose_probes(request.probes, settings),
         probe_timeout=settings.refine.probe_timeout,
-        interpreter=find_python(request, source),
+        interpreter=find_python(request.python, source),
         eval_backend=judges[0] if judges else "",
         more_judges=judges[1:],
         time_budget=request.time_budget or settings.refine.time_budget,
@@ -253,23 +257,6 @@ def versions(settings: Settings) -> dict[str, Any]:
         "personas": persona_hashes(Path(settings.state_dir) / "personas"),
         "prices": book_of(settings.backends).data_version,
     }
-
-
-def find_source(request: Request) -> tuple[Path, str]:
-    """The folder whose work is refined, and the one file in it that the task is about, if any."""
-    if request.prior_answer is None:
-        return request.cwd.resolve(), ""
-    path = (request.cwd / request.prior_answer).resolve()
-    if not path.exists():
-        raise DeliverableError(f"the prior answer {request.prior_answer!r} does not exist; give a file or a folder")
-    if not os.access(path, os.R_OK):
-        raise DeliverableError(f"the prior answer {request.prior_answer!r} cannot be read; check its permissions")
-    if path.is_dir():
-        return path, ""
-    cwd = request.cwd.resolve()
-    if path.is_relative_to(cwd):
-        return cwd, str(path.relative_to(cwd))
-    return path, path.name
 
 
 def user_criteria(request: Request) -> CriteriaSet | None:
@@ -351,18 +338,6 @@ def refuse_unmetered(backends: Sequence[str], settings: Settings, budget: MicroD
                 f"{name} is unmetered, so no budget could hold; set the most dollars a call of it may cost: backends: "
                 f"{{prices: {{overrides: {{{name}: {{call: 0.50}}}}}}}}, or leave the budget out"
             )
-
-
-def find_python(request: Request, source: Path) -> str:
-    """The Python whose environment the work's tests need: the flag's, its own virtual environment's, else ours."""
-    if request.python:
-        path = Path(request.python).absolute()
-        if not os.access(path, os.X_OK):
-            raise SettingsError(f"--python {request.python!r} is not an executable; give the path of a Python")
-        return str(path)
-    root = source if source.is_dir() else source.parent
-    candidates = [root / ".venv" / "bin" / "python", root / "venv" / "bin" / "python"]
-    return next((str(path) for path in candidates if os.access(path, os.X_OK)), sys.executable)
 
 
 def default_candidates(able: Capabilities) -> int:

@@ -20,10 +20,10 @@ from bessemer.interfaces._prepare import (
     choose_build_backend,
     choose_eval_backends,
     choose_urgency,
-    find_source,
     prepare_refine,
     user_criteria,
 )
+from bessemer.interfaces._work import find_source
 from bessemer.pipelines.planning import PlanFolder, ProjectPlan, chunks_in_order
 from bessemer.pipelines.planning.draft import Depth, DraftPlan
 from bessemer.pipelines.planning.execute import ExecutePlan
@@ -84,7 +84,7 @@ def prepare_criteria(
     backend = _writer(request, settings, notices)
     tree = ""
     if folder:
-        source, focus = find_source(replace(request, prior_answer=folder))
+        source, focus = find_source(folder, request.cwd)
         tree = str(source)
         if focus:
             raise UsageError(f"{folder!r} is a file; give the folder that the task is about")

@@ -12,12 +12,11 @@ from pydantic import Field, TypeAdapter
 
 from bessemer.cluster.ledger import queue_operations as queue
 from bessemer.cluster.ledger._message import Json, Message, Seconds
+from bessemer.cluster.money import MAX_MICRO_DOLLARS
 
 AttemptState = Literal["reserved", "parked", "submitted", "in_doubt", "settled", "settled_late", "released", "resolved"]
 RunStatus = Literal["open", "done", "failed", "cancelled", "budget", "interrupted"]
 
-MAX_MICRO_DOLLARS = 10**15
-"""A thousand million dollars: no amount is larger, so that sums of amounts fit a database's integer."""
 Amount = Annotated[int, Field(ge=0, le=MAX_MICRO_DOLLARS)]
 RunId = Annotated[str, Field(pattern=r"^[^|\x00-\x20]+$", max_length=200)]
 """No `|`, which separates the parts of an attempt's key."""

@@ -7,6 +7,7 @@ from bessemer.cluster.workspace._apply import apply_back, recover
 from bessemer.cluster.workspace._checksum import user_checkout_hash
 from bessemer.cluster.workspace._export import export_branch, export_files, export_patch, export_to
 from bessemer.cluster.workspace._intake import read_intake, take_in
+from bessemer.cluster.workspace._listing import list_source
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._size import size_of_work
 from bessemer.cluster.workspace._store import SnapshotStore
@@ -50,6 +51,7 @@ __all__ = [
     "export_patch",
     "export_to",
     "has",
+    "list_source",
     "pack",
     "pack_into",
     "read_intake",

@@ -60,6 +60,8 @@ TOO_MANY = ", ".join(f"E{number}: thing {number}" for number in range(1, 14))
         ([*PRICED, "--cost-budget", "-1"], "'-1'", "for example 2.50"),
         ([*PRICED, "--cost-budget", "nan"], "'nan'", "for example 2.50"),
         ([*PRICED, "--cost-budget", "Infinity"], "'Infinity'", "for example 2.50"),
+        ([*PRICED, "--cost-budget", "1e10"], "'1e10'", "more than 1,000,000,000 dollars"),
+        ([*PRICED, "--probe", "pytest -q", " "], "a probe is empty", "a command line"),
         ([*PRICED, "--time-budget", "soon"], "'soon'", "10m"),
         ([*PRICED, "--time-budget", "0s"], "0s", "10m"),
         ([*PRICED, "--eval-backends", "a/b", "c/d"], "probes", "or probes alone"),
@@ -145,3 +147,30 @@ def test_a_state_directory_that_cannot_be_written_is_named(
     code, line = refused(arguments(), capsys)
     assert code == 5
     assert "/proc/bessemer" in line
+
+
+@pytest.mark.parametrize("command_", ["refine", "evaluate"])
+def test_work_that_cannot_be_taken_in_is_refused_before_a_run_begins(
+    folder: Path, command_: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "void").mkdir()
+    arguments = ["void"] if command_ == "evaluate" else ["x", "--prior-answer", "void", "--build-backend", "scripted/b"]
+    code, line = refused([command_, *arguments, "--eval-backends", "probes"], capsys)
+    assert code == 2
+    assert "void' holds no files to work on" in line
+    assert not (folder / ".bessemer" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["refine", " "], "the task is empty"),
+        (["consensus", "", "--backends", "scripted/a", "scripted/b"], "the task is empty"),
+        (["queue", "add", ""], "task is ''"),
+        (["plan", "new", ""], "no text to make a plan from"),
+    ],
+)
+def test_an_empty_task_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = refused(arguments, capsys)
+    assert code == 2
+    assert said in line

@@ -1,0 +1,59 @@
+"""The work that a user named: where it lies, whether it can be taken in, and what measures it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bessemer.cluster.errors import DeliverableError, SettingsError, UsageError
+from bessemer.cluster.settings import Settings
+
+
+def find_source(prior_answer: str | None, cwd: Path) -> tuple[Path, str]:
+    """The folder whose work is refined, and the one file in it that the task is about, if any."""
+    if prior_answer is None:
+        return cwd.resolve(), ""
+    path = (cwd / prior_answer).resolve()
+    if not path.exists():
+        raise DeliverableError(f"the prior answer {prior_answer!r} does not exist; give a file or a folder")
+    if not os.access(path, os.R_OK):
+        raise DeliverableError(f"the prior answer {prior_answer!r} cannot be read; check its permissions")
+    if path.is_dir():
+        return path, ""
+    if path.is_relative_to(cwd.resolve()):
+        return cwd.resolve(), str(path.relative_to(cwd.resolve()))
+    return path, path.name
+
+
+def look_at(source: Path, settings: Settings) -> None:
+    """Refuse what could not be taken in, before anything starts. Raises DeliverableError."""
+    from bessemer.cluster.workspace import list_source
+
+    looking = list_source(source, [Path(settings.state_dir)], settings.refine.max_file_bytes)
+    # A notebook comes here with an event loop that is running.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(asyncio.run, looking).result()
+
+
+def choose_probes(named: Sequence[str], settings: Settings) -> tuple[str, ...]:
+    """The probes that a user named, else those of the settings. Raises UsageError for an empty one."""
+    probes = tuple(named) or tuple(settings.refine.probes)
+    if not all(probe.strip() for probe in probes):
+        raise UsageError("a probe is empty; give the name of a built-in one or a command line, for example 'pytest -q'")
+    return probes
+
+
+def find_python(python: str | None, source: Path) -> str:
+    """The Python whose environment the work's tests need: the flag's, its own virtual environment's, else ours."""
+    if python:
+        path = Path(python).absolute()
+        if not os.access(path, os.X_OK):
+            raise SettingsError(f"--python {python!r} is not an executable; give the path of a Python")
+        return str(path)
+    root = source if source.is_dir() else source.parent
+    candidates = [root / ".venv" / "bin" / "python", root / "venv" / "bin" / "python"]
+    return next((str(path) for path in candidates if os.access(path, os.X_OK)), sys.executable)
