@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bessemer.actors.backends.agents import MASSGEN, find_program, members, missing_program
-from bessemer.cluster.errors import MissingKey
+from bessemer.cluster.errors import MissingKey, UsageError
 from bessemer.cluster.settings import Settings
 
 Use = Callable[[str], str]
@@ -15,8 +15,10 @@ Use = Callable[[str], str]
 def authenticated(named: Sequence[str], use: Use, notices: list[str]) -> tuple[str, ...]:
     """Of several named, those whose key is there; of the others is said which key they lack.
 
-    One alone must have its key. Raises what `use` raises for anything but a missing key of one among several.
+    One alone must have its key. Raises UsageError for one named twice, and what `use` raises for anything but a missing
+    key of one among several.
     """
+    refuse_twice(named)
     if len(named) == 1:
         return (use(named[0]),)
     found, lacking = [], []
@@ -26,7 +28,14 @@ def authenticated(named: Sequence[str], use: Use, notices: list[str]) -> tuple[s
         except MissingKey as error:
             lacking.append(error.message)
     notices += [f"left out: {said}" for said in lacking]
+    refuse_twice(found)  # a short name and its long one are the same backend
     return tuple(found)
+
+
+def refuse_twice(backends: Sequence[str]) -> None:
+    """Raises UsageError for a backend that is named more than once."""
+    if twice := [one for one in backends if backends.count(one) > 1]:
+        raise UsageError(f"{twice[0]} is named {backends.count(twice[0])} times; name each backend once")
 
 
 def through_massgen(

@@ -38,7 +38,7 @@ from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
 from bessemer.interfaces._budget import caps_of, check_caps
-from bessemer.interfaces._panels import authenticated, through_massgen
+from bessemer.interfaces._panels import authenticated, refuse_twice, through_massgen
 from bessemer.interfaces._work import choose_probes, find_python, find_source, look_at
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
@@ -208,8 +208,7 @@ def prepare_check(names: Sequence[str], budget: MicroDollars | None, settings: S
     """Resolve a check of backends. Raises UsageError for none, for one named twice, and what `usable` raises."""
     notices: list[str] = []
     backends = tuple(usable(name, settings, notices) for name in names)
-    if twice := [name for name in backends if backends.count(name) > 1]:
-        raise UsageError(f"{twice[0]} is named {backends.count(twice[0])} times; name each backend once")
+    refuse_twice(backends)
     return assemble("check", CheckPlan(backends=backends), settings, budget or settings.budget.run, notices)
 
 
@@ -288,8 +287,6 @@ def choose_eval_backends(request: Request, settings: Settings, build: str, notic
     if "probes" in named:
         raise UsageError("probes measure beside every model anyway; name models, or probes alone")
     resolved = authenticated(named, lambda one: usable(one, settings, notices), notices) if named else ()
-    if twice := [one for one in resolved if resolved.count(one) > 1]:
-        raise UsageError(f"{twice[0]} is named {resolved.count(twice[0])} times; name each backend once")
     resolved = through_massgen(resolved, settings, notices, asked=request.massgen)
     alone = "" if resolved else build or single_evaluator(settings, several_named=bool(named))
     chosen = resolved or ((alone,) if alone else ())

@@ -113,8 +113,6 @@ def _panel(request: PanelRequest, settings: Settings, notices: list[str]) -> tup
     backends = authenticated(named, lambda one: usable(one, settings, notices), notices)
     if not backends:
         return _in_their_place(request, named, settings, notices)
-    if twice := [one for one in backends if backends.count(one) > 1]:
-        raise UsageError(f"{twice[0]} is named {backends.count(twice[0])} times; name each backend once")
     backends = through_massgen(backends, settings, notices, asked=request.massgen)
     if len(backends) > MAX_AGENTS:
         raise UsageError(f"--backends names {len(backends)}; name at most {MAX_AGENTS}")
