@@ -139,16 +139,23 @@ def plan_refine(request: Request, settings: Settings, notices: list[str]) -> Ref
     if not request.task.strip():
         raise UsageError('the task is empty; say what is wanted: bessemer refine "TASK"')
     source, focus = find_source(request.prior_answer, request.cwd)
-    look_at(source, settings)
+    # Work that is named must be there; without a name a task may begin from nothing.
+    begun = look_at(source, settings, empty_ok=request.prior_answer is None)
     build = choose_build_backend(request, settings, notices)
     judges = choose_eval_backends(request, settings, build, notices)
+    probes = choose_probes(request.probes, settings)
+    if not (begun or judges or probes):
+        raise UsageError(
+            f"{str(source)!r} is empty, so there is nothing to measure yet, and no model judges; "
+            "give --probe 'pytest -q', or --eval-backends provider/model"
+        )
     able = capabilities(build, settings.backends)
     return RefinePlan(
         task=request.task,
         source=str(source),
         focus=focus,
         criteria=user_criteria(request),
-        probes=choose_probes(request.probes, settings),
+        probes=probes,
         probe_timeout=settings.refine.probe_timeout,
         interpreter=find_python(request.python, source),
         build_backend=build,

@@ -29,14 +29,15 @@ def find_source(prior_answer: str | None, cwd: Path) -> tuple[Path, str]:
     return path, path.name
 
 
-def look_at(source: Path, settings: Settings) -> None:
-    """Refuse what could not be taken in, before anything starts. Raises DeliverableError."""
+def look_at(source: Path, settings: Settings, *, empty_ok: bool = False) -> bool:
+    """Whether there are any files. Raises DeliverableError for what could not be taken in, before anything starts."""
     from bessemer.cluster.workspace import list_source
 
-    looking = list_source(source, [Path(settings.state_dir)], settings.refine.max_file_bytes)
+    state, limit = Path(settings.state_dir), settings.refine.max_file_bytes
+    looking = list_source(source, [state], limit, empty_ok=empty_ok)
     # A notebook comes here with an event loop that is running.
     with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, looking).result()
+        return bool(thread.submit(asyncio.run, looking).result().paths)
 
 
 def choose_probes(named: Sequence[str], settings: Settings) -> tuple[str, ...]:

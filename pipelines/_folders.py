@@ -36,7 +36,7 @@ async def copy_in(source: Path, repository: Path, target: Path) -> int:
 async def copy_folder(source: Path, repository: Path, target: Path, exclude: Iterable[Path] = ()) -> Copied:
     """The same for a folder that is only at hand: what of it cannot be read must not keep the run from its work."""
     try:
-        intake = await take_in(source, repository, existing_ok=True, exclude=exclude, lenient=True)
+        intake = await take_in(source, repository, existing_ok=True, exclude=exclude, lenient=True, empty_ok=True)
     except DeliverableError as error:
         await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
         return Copied(why_not=error.message)

@@ -31,6 +31,7 @@ async def take_in(
     existing_ok: bool = False,
     exclude: Iterable[Path] = (),
     lenient: bool = False,
+    empty_ok: bool = False,
 ) -> Intake:
     """Make a private repository whose first commit holds what the user sees in `source`.
 
@@ -38,7 +39,8 @@ async def take_in(
     one text file. It is only read. `exclude` names the state directory; `.bessemer` never goes in anyway. The
     repository appears whole or not at all. Doing it again gives the same Intake; with `existing_ok` the one first
     taken, even if the source has changed. With `lenient` what of a plain folder cannot be taken (a repository inside
-    it, a pipe, a link that leads out) is left out instead of refused, and an empty folder is an empty commit.
+    it, a pipe, a link that leads out) is left out instead of refused. With `empty_ok` an empty folder is an empty
+    commit.
 
     Raises DeliverableError for what cannot be taken, and where the repository holds other work; StateUnwritable
     where the disk refuses; WorkspaceError where git fails or `limits.timeout` passes.
@@ -49,7 +51,9 @@ async def take_in(
         return read_intake(repository)
     try:
         async with asyncio.timeout(limits.timeout):
-            return await _take_in(source, repository, limits, (*exclude, *_state_places(repository)), lenient)
+            skip = (*exclude, *_state_places(repository))
+            listing = await list_source(source, skip, limits.max_file_bytes, lenient=lenient, empty_ok=empty_ok)
+            return await _take_in(source, repository, limits, listing)
     except TimeoutError as error:
         raise WorkspaceError(
             f"taking in {str(source)!r} took longer than {limits.timeout:g} s; name a smaller folder"
@@ -72,10 +76,7 @@ def _state_places(repository: Path) -> list[Path]:
     return [repository, parents[2]] if in_state else [repository]
 
 
-async def _take_in(
-    source: Path, repository: Path, limits: IntakeLimits, exclude: tuple[Path, ...], lenient: bool
-) -> Intake:
-    listing = await list_source(source, exclude, limits.max_file_bytes, lenient=lenient)
+async def _take_in(source: Path, repository: Path, limits: IntakeLimits, listing: Listing) -> Intake:
     with partial(repository) as place:
         intake = await _make(place, source, listing, limits)
         await in_thread(write_atomic, place / _RECORD, intake.model_dump_json(indent=1).encode(), 0o600)

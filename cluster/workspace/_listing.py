@@ -32,10 +32,12 @@ class Listing(NamedTuple):
     deleted: tuple[str, ...] = ()
 
 
-async def list_source(source: Path, exclude: Iterable[Path], max_file_bytes: int, *, lenient: bool = False) -> Listing:
+async def list_source(
+    source: Path, exclude: Iterable[Path], max_file_bytes: int, *, lenient: bool = False, empty_ok: bool = False
+) -> Listing:
     """List a checkout, a plain folder or a single file. Raises DeliverableError where nothing can be taken.
 
-    With `lenient` what of a plain folder cannot be taken is left out, and an empty one is no error.
+    With `lenient` what of a plain folder cannot be taken is left out. An empty one is an error unless `empty_ok`.
     """
     root = await in_thread(_existing, source)
     if root.is_file():
@@ -46,7 +48,7 @@ async def list_source(source: Path, exclude: Iterable[Path], max_file_bytes: int
         listing = await in_thread(_plain, root, skip, max_file_bytes, checkout, lenient)
     else:
         listing = await _tracked(root, skip, checkout)
-    if not listing.paths and not lenient:
+    if not listing.paths and not empty_ok:
         raise DeliverableError(f"{str(source)!r} holds no files to work on; name a folder that does")
     return listing
 

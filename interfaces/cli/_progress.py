@@ -63,7 +63,12 @@ class State:
 
     def _on_taken_in(self, event: Event) -> None:
         probes = ", ".join(event["probes"]) or "none"
-        self.lines.append(f"took in {event['files']} files ({event['klass']}); probes: {probes}")
+        taken = f"took in {event['files']} files ({event['klass']})" if event["files"] else "begins from nothing"
+        self.lines.append(f"{taken}; probes: {probes}")
+
+    def _on_recognised(self, event: Event) -> None:
+        probes = ", ".join(event["probes"]) or "none"
+        self.lines.append(f"built {event['files']} files ({event['klass']}); probes: {probes}")
 
     def _on_criteria(self, event: Event) -> None:
         self.lines += [f"criterion {text}" for text in event["criteria"]]

@@ -12,7 +12,7 @@ from bessemer.pipelines.refine._ending import conclude, reaching_an_end
 from bessemer.pipelines.refine._hand_off import hand_off, remember
 from bessemer.pipelines.refine._plan import RefineOutcome, RefinePlan
 from bessemer.pipelines.refine._produce import guard, produce, submit
-from bessemer.pipelines.refine._setup import agree_on_criteria, set_up
+from bessemer.pipelines.refine._setup import agree_on_criteria, recognise, set_up
 from bessemer.pipelines.refine._state import Progress
 
 
@@ -21,27 +21,27 @@ async def refine(run: Run, crew: RunCrew, plan: RefinePlan) -> RefineOutcome:
     progress = Progress(run, crew, plan)
     async with reaching_an_end(progress):
         work = progress.work = await set_up(progress)
-        criteria = progress.criteria = await agree_on_criteria(progress, work)
+        progress.criteria = await agree_on_criteria(progress, work)
         tasks = judge.first_tasks(progress)
 
         for number in range(1, plan.max_rounds + 1):
             await progress.begin_round(number)
             answer = await produce(progress, tasks)
+            answer = await recognise(progress, answer)
             answer = await guard(progress, answer)
             submission = await submit(progress, answer)
 
             evaluation, process = await asyncio.gather(
-                judge.evaluate(progress, submission, criteria),
+                judge.evaluate(progress, submission, progress.agreed),
                 judge.trace(progress, answer),
             )
             await progress.end_round(answer, submission, evaluation)
             remember(progress, process)
 
             if ending := progress.ending(evaluation):
-                raised = await judge.raise_criteria(progress, submission, evaluation) if ending == "converged" else None
-                if raised is None:
+                raised = ending == "converged" and await judge.raise_criteria(progress, submission, evaluation)
+                if not raised:
                     return await conclude(progress, ending)
-                criteria = raised
             await people.confirm_next_round(progress, evaluation)
             tasks = judge.next_tasks(progress, evaluation)
             hand_off(progress, evaluation)

@@ -10,10 +10,10 @@ from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.probes import classify, not_verified, probes_for
 from bessemer.actors.probes.base import ProbeResult
 from bessemer.cluster.run import Step
-from bessemer.cluster.workspace import IntakeLimits, take_in
+from bessemer.cluster.workspace import IntakeLimits, Repository, take_in
 from bessemer.pipelines.refine import _judge as judge
 from bessemer.pipelines.refine import _people as people
-from bessemer.pipelines.refine._plan import Work
+from bessemer.pipelines.refine._plan import Answer, Work
 from bessemer.pipelines.refine._records import probe_rows
 from bessemer.pipelines.refine._state import Progress
 
@@ -26,26 +26,47 @@ async def set_up(progress: Progress) -> Work:
         # Hosts need seconds to come up: they do it beside each other, and a run that is only replayed needs none.
         await progress.crew.warm_up(builds=bool(plan.build_backend))
         limits = IntakeLimits(max_file_bytes=plan.max_file_bytes)
-        intake = await take_in(Path(plan.source), progress.repository, limits=limits, existing_ok=True)
-        relevant = [plan.focus] if plan.focus else list(intake.files)
-        klass = classify(relevant)
-        probes = plan.probes or tuple(probes_for(relevant, klass))
-        baseline = await measure(progress, intake.commit, probes) if intake.files else ()
-        step.record(*probe_rows(step.ticket, 0, intake.commit, baseline))
-        return Work(
-            commit=intake.commit,
-            files=intake.files,
-            klass=klass,
-            probes=probes,
-            not_verified=tuple(not_verified(klass, baseline)),
-            baseline=baseline,
-        )
+        builds = bool(plan.build_backend)
+        intake = await take_in(Path(plan.source), progress.repository, limits=limits, existing_ok=True, empty_ok=builds)
+        work = await look_at(progress, intake.commit, intake.files)
+        step.record(*probe_rows(step.ticket, 0, intake.commit, work.baseline))
+        return work
 
     work = await run.step("setup", take, result=Work)
     progress.accepted, progress.measured = work.commit, work.baseline
     progress.crew.people.tell("taken_in", files=len(work.files), probes=list(work.probes), klass=work.klass)
     progress.tell_measured("before", work.baseline)
     return work
+
+
+async def look_at(progress: Progress, commit: str, files: tuple[str, ...]) -> Work:
+    """What kind of work the files of a commit are, and what the probes for that kind say of it."""
+    plan = progress.plan
+    relevant = [plan.focus] if plan.focus else list(files)
+    klass = classify(relevant)
+    probes = plan.probes or tuple(probes_for(relevant, klass))
+    baseline = await measure(progress, commit, probes)
+    unverified = tuple(not_verified(klass, baseline))
+    return Work(commit=commit, files=files, klass=klass, probes=probes, not_verified=unverified, baseline=baseline)
+
+
+async def recognise(progress: Progress, answer: Answer) -> Answer:
+    """What was built where nothing was: from now on it has a kind, and the probes for that kind."""
+    before = progress.taken_in
+    if before.files:
+        return answer
+
+    async def look(step: Step) -> Work:
+        files = await Repository(progress.repository).files(answer.commit)
+        return await look_at(progress, answer.commit, tuple(files))
+
+    found = await progress.run.step(f"round-{progress.number}/recognise", look, result=Work)
+    progress.work = found.model_copy(update={"commit": before.commit, "baseline": before.baseline})
+    progress.measured = found.baseline
+    progress.criteria = bind_to_probes(progress.agreed, found.probes)
+    progress.files.write_criteria(progress.criteria)
+    progress.crew.people.tell("recognised", files=len(found.files), probes=list(found.probes), klass=found.klass)
+    return answer.model_copy(update={"probes": found.baseline})
 
 
 async def agree_on_criteria(progress: Progress, work: Work) -> CriteriaSet:

@@ -161,6 +161,17 @@ def test_work_that_cannot_be_taken_in_is_refused_before_a_run_begins(
     assert not (folder / ".bessemer" / "runs").exists()
 
 
+def test_an_empty_folder_needs_something_that_judges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fresh").mkdir()
+    monkeypatch.chdir(tmp_path / "fresh")
+    code, line = refused(["refine", "Write a parser", *PRICED], capsys)
+    assert code == 2
+    assert "fresh' is empty" in line
+    assert "--eval-backends" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -276,7 +276,7 @@ async def test_a_source_that_is_nothing_is_refused(tmp_path: Path, place: Path, 
 
 async def test_a_folder_that_is_only_read_is_taken_as_far_as_it_goes(tmp_path: Path, place: Path, git: Shell) -> None:
     (tmp_path / "plain").mkdir()
-    empty = await take_in(tmp_path / "plain", tmp_path / "other", lenient=True)
+    empty = await take_in(tmp_path / "plain", tmp_path / "other", empty_ok=True)
     assert await exported(tmp_path / "other", empty.commit, tmp_path / "nothing") == {} == empty.fingerprint
     root = write(tmp_path / "plain", {"a": "a", "inner/b": "b", ".env": "KEY=1", "large": "x" * 3000})
     git(root / "inner", "init", "-q")
