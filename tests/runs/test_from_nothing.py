@@ -48,16 +48,9 @@ def builds_both(world: World) -> None:
 
 def test_work_begins_from_nothing_and_is_measured_as_what_it_became(world: World) -> None:
     builds_both(world)
-    driver, folder = begin(
-        world,
-        "refine",
-        "Write a calculator",
-        "--build-backend",
-        "scripted/b",
-        "--eval-backends",
-        "scripted/j",
-        "--json",
-    )
+    who = ["--build-backend", "scripted/b", "--eval-backends", "scripted/j"]
+    criteria = "E1: all tests pass, E2: the code reads well, E3: a note says what was done"
+    driver, folder = begin(world, "refine", "Write a calculator", *who, "--criteria", criteria, "--json")
     last = done(driver)
     assert (driver.returncode, last["ending"]) == (0, "converged"), last
     assert last["before"] == []
@@ -66,5 +59,6 @@ def test_work_begins_from_nothing_and_is_measured_as_what_it_became(world: World
     assert sorted(last["changed_files"]) == ["calc.py", "test_calc.py"]
     assert Path(last["result"], "test_calc.py").read_text() == TESTS
     kept = json.loads((Path(last["directory"]) / "criteria.json").read_text())
-    assert "pytest" in json.dumps(kept), "a criterion about results is bound to the probe that came later"
+    bound = {one["id"]: one["probe"] for one in kept["criteria"]}
+    assert bound == {"E1": "pytest", "E2": "", "E3": ""}, "what speaks of tests is bound to the probe that came later"
     assert [path.name for path in folder.iterdir()] == []
