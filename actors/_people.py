@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 QUESTION_SECONDS = 3600.0
 """How long a question waits for a person before its default is taken."""
@@ -19,6 +19,7 @@ class People:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "events.jsonl"
+        self._appending: TextIO | None = None
         self._events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
         self._questions: dict[str, asyncio.Future[str]] = {}
@@ -29,10 +30,11 @@ class People:
         self._events.append(event)
         self._news.set()
         try:
-            with self._file.open("a") as file:
-                file.write(json.dumps(event) + "\n")
+            if self._appending is None:
+                self._appending = self._file.open("a", buffering=1)
+            self._appending.write(json.dumps(event) + "\n")
         except OSError:
-            return
+            self._appending = None
 
     def crashed(self, error: BaseException) -> None:
         """Keep the traceback of a defect of ours beside the run's files."""

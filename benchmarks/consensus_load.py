@@ -162,6 +162,7 @@ class Crowd:
         return {
             "seconds": took,
             "cpu": total(cpu),
+            "cpu_by_kind": cpu,
             "server_cpu": cpu[SIMULATOR],
             "outcomes": outcomes,
             "calls": sum(outcome["calls"] for outcome in outcomes),
@@ -189,6 +190,9 @@ def _load(held: dict[str, Any], given: Any) -> dict[str, Any]:
         "floor_seconds": round(floor, 2),
         "times_the_floor": round(held["seconds"] / floor, 2),
         "cpu_ms_per_call": round(1000 * held["cpu"] / calls, 2),
+        "cpu_ms_by_kind": {
+            kind: round(1000 * one / calls, 2) for kind, one in held["cpu_by_kind"].items() if one > 0.1
+        },
         "bare_sdk_cpu_ms_per_call": round(sdk, 2),
         "server_cpu_ms_per_call": round(server, 2),
         "cores": cores,

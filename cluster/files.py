@@ -21,23 +21,24 @@ _REMEDY = {
 }
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace `path` by `data`, durably: a reader sees the old file or the new one, never a torn one.
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Replace `path` by `data`: a reader sees the old file or the new one, never a torn one.
 
-    Missing parent folders are made. Raises StateUnwritable (full disk, read-only or forbidden directory) and leaves
-    nothing half-written behind.
+    Missing parent folders are made. A `durable` file outlives a power cut; what is soon written again need not.
+    Raises StateUnwritable (full disk, read-only or forbidden directory) and leaves nothing half-written behind.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_durably(beside, data, mode, os.O_CREAT | os.O_EXCL)
+            _write(beside, data, mode, os.O_CREAT | os.O_EXCL, durable=durable)
             beside.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        if durable:
+            _sync_directory(path.parent)
     except OSError as error:
         raise unwritable(path, error) from None
 
@@ -46,7 +47,7 @@ def append_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Append `data` to `path` in one write and make it durable. Raises StateUnwritable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_durably(path, data, mode, os.O_CREAT | os.O_APPEND)
+        _write(path, data, mode, os.O_CREAT | os.O_APPEND)
     except OSError as error:
         raise unwritable(path, error) from None
 
@@ -57,7 +58,7 @@ def writable_directory(path: Path) -> Path:
     trial = directory / f".writable.{secrets.token_hex(6)}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _write_durably(trial, b"", 0o600, os.O_CREAT | os.O_EXCL)
+        _write(trial, b"", 0o600, os.O_CREAT | os.O_EXCL)
         trial.unlink()
     except OSError as error:
         raise unwritable(directory, error) from None
@@ -70,12 +71,13 @@ def unwritable(path: Path, error: OSError) -> StateUnwritable:
     return StateUnwritable(f"cannot write {path}: {_REMEDY.get(number, error.strerror or str(error))}")
 
 
-def _write_durably(path: Path, data: bytes, mode: int, flags: int) -> None:
+def _write(path: Path, data: bytes, mode: int, flags: int, *, durable: bool = True) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,4 +1,7 @@
-"""The work directory: what was asked, how it stands, and what came of it. Each file is whole or absent."""
+"""The work directory: what was asked, how it stands, and what came of it. Each file is whole or absent.
+
+What came of it outlives a power cut; the rest is written again when the run is resumed.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,14 @@ class WorkFiles:
         head += [f"# Focus\n\n{plan.focus}"] if plan.focus else []
         head += ["# Artifacts\n\n" + "\n".join(f"- {path}" for path in plan.artifacts)] if plan.artifacts else []
         head += [f"# Context\n\n{plan.context}"] if plan.context else []
-        write_atomic(self.directory / "context.md", ("\n\n".join(head) + "\n").encode())
+        write_atomic(self.directory / "context.md", ("\n\n".join(head) + "\n").encode(), durable=False)
         criteria = plan.criteria.model_dump(mode="json") if plan.criteria else {"criteria": []}
-        self._json("criteria.json", {"schema_version": "1", **criteria})
+        self._json("criteria.json", {"schema_version": "1", **criteria}, durable=False)
 
     def write_prompt(self, wording: Wording, mode: Mode) -> None:
         """`prompt.md`: what every agent reads, before the answers of others."""
         parts = [wording.instructions, mode.instructions, wording.prefix]
-        write_atomic(self.directory / "prompt.md", ("\n\n---\n\n".join(parts) + "\n").encode())
+        write_atomic(self.directory / "prompt.md", ("\n\n---\n\n".join(parts) + "\n").encode(), durable=False)
 
     def write_status(
         self, phase: str, number: int, plan: ConsensusPlan, heard: list[Heard], decision: Decision | None
@@ -59,7 +62,7 @@ class WorkFiles:
             "agents": agents,
             "decision": None if decision is None else decision.model_dump(mode="json"),
         }
-        self._json("status.json", status)
+        self._json("status.json", status, durable=phase == "ended")
 
     def write_summary(self, outcome: ConsensusOutcome, plan: ConsensusPlan) -> None:
         """`run_summary.json`."""
@@ -76,5 +79,5 @@ class WorkFiles:
         }
         self._json("run_summary.json", summary)
 
-    def _json(self, name: str, value: Any) -> None:
-        write_atomic(self.directory / name, (json.dumps(value, indent=2) + "\n").encode())
+    def _json(self, name: str, value: Any, *, durable: bool = True) -> None:
+        write_atomic(self.directory / name, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -61,10 +62,36 @@ def by_value(asked: Sequence[Asked], values: Mapping[str, float]) -> list[Asked]
     return sorted(asked, key=lambda one: -(values.get(one.backend, UNMEASURED) / (one.worst or 1e-6)))
 
 
-async def measured_values(lake: Lake) -> dict[str, float]:
-    """How often each backend's votes agreed with what was decided, where there are enough of them in the lake."""
+class MeasuredValues:
+    """How often each backend's votes agreed with what was decided, read once a minute for all runs of a process."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+        self._read: dict[str, tuple[float, asyncio.Future[dict[str, float]]]] = {}
+
+    async def of(self, lake: Lake) -> dict[str, float]:
+        """By backend, those of which there are enough votes in the lake."""
+        loop = asyncio.get_running_loop()
+        at, reading = self._read.get(lake.url, (0.0, None))
+        if reading is None or _is_spoilt(reading, loop) or loop.time() - at > self._seconds:
+            reading = asyncio.ensure_future(asyncio.to_thread(_measure, lake))
+            self._read[lake.url] = loop.time(), reading
+        # A run that is cancelled must not take the others' answer along.
+        return await asyncio.shield(reading)
+
+
+MEASURED = MeasuredValues()
+
+
+def _is_spoilt(reading: asyncio.Future[Any], loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it failed, or belongs to an event loop that is gone."""
+    failed = reading.done() and (reading.cancelled() or reading.exception() is not None)
+    return failed or reading.get_loop() is not loop
+
+
+def _measure(lake: Lake) -> dict[str, float]:
     try:
-        rows = (await asyncio.to_thread(lake.sql, _AGREEMENT)).to_pylist()
+        rows = lake.sql(_AGREEMENT).to_pylist()
     except LakeError:
         return {}
     # One vote either way keeps a short perfect record from counting as certainty.

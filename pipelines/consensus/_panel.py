@@ -19,7 +19,7 @@ from bessemer.pipelines.consensus._count import Decision
 from bessemer.pipelines.consensus._files import WorkFiles
 from bessemer.pipelines.consensus._material import take_material, wording
 from bessemer.pipelines.consensus._modes import Setting, find
-from bessemer.pipelines.consensus._money import UNMEASURED, measured_values
+from bessemer.pipelines.consensus._money import MEASURED, UNMEASURED
 from bessemer.pipelines.consensus._plan import ConsensusPlan, Heard, Saved
 from bessemer.pipelines.planning import Mode
 
@@ -66,7 +66,7 @@ class Panel:
         self.files.write_prompt(self.wording, self.mode)
         self.seed = int(await self.run.observe("seed", lambda: secrets.randbits(48)))
         lake = Lake(self.crew.home.lake_url, self.crew.home.lake_storage)
-        self.values = await self.run.observe("values", lambda: measured_values(lake))
+        self.values = await self.run.observe("values", lambda: MEASURED.of(lake))
         weights = {a: round(2 * EQUAL_WEIGHT * self.value(b)) for a, b in self.backends.items()}
         accuracies = {a: self.value(b) for a, b in self.backends.items()}
         self.rules = self.rules.model_copy(update={"weights": weights, "accuracies": accuracies})
@@ -106,6 +106,6 @@ class Panel:
         )
 
     async def status(self, phase: str) -> None:
-        """Keep `status.json` current; in a thread, because it is made durable each time."""
+        """Keep `status.json` current; in a thread, because a disk may be slow."""
         known = list(self.heard)
         await asyncio.to_thread(self.files.write_status, phase, self.number, self.plan, known, self.decision)
