@@ -115,6 +115,16 @@ async def test_a_single_file_is_written_back(root: Path, place: Path, tmp_path: 
     assert (root / "a.py").read_text() == "better\n" and (root / "c").read_text() == "c\n"
 
 
+async def test_what_was_built_from_nothing_is_written_back(place: Path, tmp_path: Path) -> None:
+    root = write(tmp_path / "void", {})
+    root.mkdir(exist_ok=True)
+    intake = await take_in(root, place, empty_ok=True)
+    made = await commit(Repository(place), tmp_path / "w", intake.commit, {"pkg/new.py": "x\n"})
+    done = (Repository(place), intake, made.commit)
+    assert await apply(root, done) == Applied(added=("pkg/new.py",))
+    assert {name: content for name, (_, content) in read(root).items()} == {"pkg/new.py": b"x\n"}
+
+
 def _tree(root: Path, tmp_path: Path) -> tuple[Path, list[moves.Move]]:
     """A change of four files, prepared as `apply_back` prepares it."""
     store = root / ".bessemer" / "apply"
