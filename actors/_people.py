@@ -36,6 +36,13 @@ class People:
         except OSError:
             self._appending = None
 
+    def close(self) -> None:
+        """Let go of the file, which is opened again if there is more to tell: a host remembers many runs that ended."""
+        with contextlib.suppress(OSError):
+            if self._appending is not None:
+                self._appending.close()
+        self._appending = None
+
     def crashed(self, error: BaseException) -> None:
         """Keep the traceback of a defect of ours beside the run's files."""
         self.tell("crashed", traceback=traceback.format_exception(error))
