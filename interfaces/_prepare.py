@@ -139,11 +139,11 @@ def plan_refine(request: Request, settings: Settings, notices: list[str]) -> Ref
     if not request.task.strip():
         raise UsageError('the task is empty; say what is wanted: bessemer refine "TASK"')
     source, focus = find_source(request.prior_answer, request.cwd)
-    # Work that is named must be there; without a name a task may begin from nothing.
-    begun = look_at(source, settings, empty_ok=request.prior_answer is None)
     build = choose_build_backend(request, settings, notices)
     judges = choose_eval_backends(request, settings, build, notices)
     probes = choose_probes(request.probes, settings)
+    # Work that is named must be there; without a name a task may begin from nothing.
+    begun = look_at(source, settings, empty_ok=request.prior_answer is None)
     if not (begun or judges or probes):
         raise UsageError(
             f"{str(source)!r} is empty, so there is nothing to measure yet, and no model judges; "
@@ -189,8 +189,8 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
     """Resolve a one-shot evaluation; refuses what `prepare_refine` refuses."""
     notices: list[str] = []
     source, focus = find_source(request.prior_answer, request.cwd)
-    look_at(source, settings)
     judges = choose_eval_backends(request, settings, "", notices)
+    look_at(source, settings)
     plan = RefinePlan(
         task=request.task or "Judge this work against its criteria.",
         source=str(source),
