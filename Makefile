@@ -22,7 +22,9 @@ PYTHON ?= $(shell for one in python3.13 python3.12 python3.11 python3; do \
 	if "$$one" -c '$(ENOUGH)' 2>/dev/null; then echo "$$one"; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The lock is complete, so nothing is resolved; bytecode is made when a module is first used.
+# The lock is complete, so nothing is resolved; bytecode is made when a module is first used. It must be kept, whatever
+# the environment says: a run starts a dozen processes, and compiling is half of what it takes to start one.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile
 READY := $(VENV)/.ready
 EMBEDDED := $(VENV)/.embedded

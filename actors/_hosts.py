@@ -163,13 +163,15 @@ def host_limits(home: Home, host: str) -> LimitsLike:
 
 def ledger_client(home: Home, watcher: Watcher | None = None) -> LedgerClient:
     """The ledger as a host sees it: through the keeper, which is made if there is none."""
+    from bessemer.actors._line import Direct
+
     keeper = keeper_ref(home)
+    direct = Direct(keeper, "apply")
 
     async def send(payload: bytes) -> bytes:
         try:
-            handle = await keeper.handle()
             with keeper.waiting():
-                answer: bytes = await asyncio.wait_for(handle.apply.remote(payload), APPLY_SECONDS)
+                answer = await asyncio.wait_for(direct.ask(payload), APPLY_SECONDS)
         except Exception as error:
             keeper.forget()
             raise LedgerUnavailable(f"the ledger keeper does not answer: {type(error).__name__}") from None

@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 QUESTION_SECONDS = 3600.0
 """How long a question waits for a person before its default is taken."""
@@ -19,7 +19,6 @@ class People:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "events.jsonl"
-        self._appending: TextIO | None = None
         self._events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
         self._questions: dict[str, asyncio.Future[str]] = {}
@@ -30,18 +29,10 @@ class People:
         self._events.append(event)
         self._news.set()
         try:
-            if self._appending is None:
-                self._appending = self._file.open("a", buffering=1)
-            self._appending.write(json.dumps(event) + "\n")
+            with self._file.open("a") as file:
+                file.write(json.dumps(event) + "\n")
         except OSError:
-            self._appending = None
-
-    def close(self) -> None:
-        """Let go of the file, which is opened again if there is more to tell: a host remembers many runs that ended."""
-        with contextlib.suppress(OSError):
-            if self._appending is not None:
-                self._appending.close()
-        self._appending = None
+            return
 
     def crashed(self, error: BaseException) -> None:
         """Keep the traceback of a defect of ours beside the run's files."""

@@ -65,7 +65,8 @@ class Pulse:
             self._came_up = True
             if self._waiting == 1:
                 self._rest()
-        except RayError:
+        except (RayError, ConnectionError):
+            # Lost over Ray or over its line: what answers next has to start first.
             self._came_up = False
             raise
         finally:

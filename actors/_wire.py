@@ -135,7 +135,7 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
             raise ClusterError(f"{host.name} failed in {method}: {_line(error)}") from None
         else:
             try:
-                return _open(raw)
+                return opened(raw)
             except LedgerUnavailable:
                 if not host.patience or time.monotonic() + pause > patient_until:
                     raise
@@ -144,7 +144,8 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
         pause = min(pause * 2, 2.0)
 
 
-def _open(raw: bytes) -> Any:
+def opened(raw: bytes) -> Any:
+    """The value in a reply's envelope; raises the error that is in it instead."""
     envelope = decode(raw)
     if "error" in envelope:
         raise error_named(envelope["error"], envelope["message"], envelope["facts"])

@@ -280,7 +280,6 @@ class RunHost:
             held.people.crashed(error)
         finally:
             held.people.tell("ended")
-            held.people.close()
 
     async def _keep_away(self, held: _Held) -> bool:
         """Stop a run that left memory: opened and closed once more, its mark is of an older epoch."""
@@ -289,7 +288,6 @@ class RunHost:
         message = f"run {run.id} was stopped; what is in batches already is paid for and kept"
         held.left, held.error = False, {"error": Cancelled.__name__, "message": message, "facts": {}}
         held.people.tell("ended")
-        held.people.close()
         return True
 
     async def _keep_parked_away(self, run: str) -> bool:

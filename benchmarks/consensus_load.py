@@ -33,7 +33,8 @@ from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
 from bessemer.cluster.settings import Settings, load_settings
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import versions
 from bessemer.interfaces.simulator import running
 from bessemer.pipelines.consensus import ConsensusPlan
 

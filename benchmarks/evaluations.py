@@ -30,7 +30,8 @@ from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Lake
 from bessemer.cluster.settings import Settings, load_settings
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import versions
 from bessemer.pipelines.score import Item, ScorePlan
 
 CALLS, IN_FLIGHT, LATENCY, TURNS = 1_000, 200, 0.2, 5

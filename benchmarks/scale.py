@@ -34,7 +34,8 @@ from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import Settings, load_settings
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import Request, home_of, prepare_refine, remember_plan, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import Request, prepare_refine, remember_plan, versions
 from bessemer.interfaces.simulator import running
 from bessemer.pipelines.score import Item, ScorePlan
 

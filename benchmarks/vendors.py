@@ -22,7 +22,8 @@ from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
 from bessemer.cluster.settings import load_settings
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import versions
 from bessemer.interfaces.simulator import running
 from bessemer.pipelines.score import Item, ScorePlan
 
@@ -42,6 +43,8 @@ COUNTED = ("BackendHost", "LedgerKeeper")
 
 def main() -> None:
     vendors = sys.argv[1:] or list(MODELS)
+    if unknown := set(vendors) - set(MODELS):
+        raise SystemExit(f"error: unknown vendors {sorted(unknown)}; there are {', '.join(MODELS)}")
     with tempfile.TemporaryDirectory() as folder:
         scenario = Path(folder, "scenario.yaml")
         scenario.write_text(SCENARIO)

@@ -15,6 +15,8 @@ from bessemer.cluster.records import TABLES
 IDENTITY = ("path", "index", "attempt", "round", "criterion", "subject", "persona", "finding_id", "probe", "agent",
             "kind", "target", "verdict", "ending")  # fmt: skip
 """What tells rows of one table and run apart."""
+OF_AN_END = ("at",)
+"""And what tells a run's ends apart: one that a cap stopped, and stopped again when it was resumed, has two."""
 Key = tuple[str, ...]
 
 
@@ -69,9 +71,10 @@ def from_lake(lake: Lake, runs: list[str]) -> dict[str, Counter[Key]]:
     """Rows of each run by what identifies them; the run's own name is left out."""
     found: dict[str, Counter[Key]] = {run: Counter() for run in runs}
     for table in TABLES:
+        names = IDENTITY + (OF_AN_END if table == "runs" else ())
         for row in lake.table(table).to_pylist():
             if row.get("run") in found:
-                found[row["run"]][(table, *(str(row.get(name, "")) for name in IDENTITY))] += 1
+                found[row["run"]][(table, *(str(row.get(name, "")) for name in names))] += 1
     return found
 
 

@@ -79,7 +79,11 @@ def charges_cover_bills(seen: Evidence) -> Iterator[str]:
 
 
 def rows_once(seen: Evidence) -> Iterator[str]:
-    """Every row reached the lake exactly once: nothing waits, nothing is doubled, nothing is missing."""
+    """Every row reached the lake exactly once: nothing waits, nothing is doubled, nothing is missing.
+
+    A run ends once in each of its epochs at most.
+    """
+    epochs = {run.run: run.epoch for run in seen.runs}
     if seen.waiting_rows:
         yield f"{seen.waiting_rows} rows have not left for the lake"
     calls: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -87,6 +91,9 @@ def rows_once(seen: Evidence) -> Iterator[str]:
         calls[call.run].add((call.path, str(call.index)))
     for run, keys in seen.lake.items():
         yield from (f"{run} has {times} rows {'|'.join(key)}" for key, times in keys.items() if times > 1)
+        ends = sum(times for key, times in keys.items() if key[0] == "runs")
+        if ends > epochs.get(run, ends):
+            yield f"{run} ended {ends} times in {epochs[run]} epochs"
         in_lake = {(key[1], key[2]) for key in keys if key[0] == "calls"}
         for path, index in sorted(calls[run] ^ in_lake):
             where = "ledger" if (path, index) in calls[run] else "lake"

@@ -18,7 +18,7 @@ from bessemer.cluster.home import Home
 from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import Settings, load_settings
-from bessemer.interfaces._prepare import home_of
+from bessemer.interfaces._home import home_of
 from bessemer.interfaces.simulator import Simulator, running
 from chaos.clock import Clock
 from chaos.disk import Disk

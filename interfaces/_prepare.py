@@ -30,7 +30,7 @@ from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import persona_hashes
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import UnpricedModel, UsageError
-from bessemer.cluster.files import writable_directory, write_atomic
+from bessemer.cluster.files import write_atomic
 from bessemer.cluster.home import Home, code_hash
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.run import Urgency
@@ -38,8 +38,9 @@ from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.telemetry import settled, why_off
 from bessemer.interfaces._budget import caps_of, check_caps
+from bessemer.interfaces._home import home_of
 from bessemer.interfaces._panels import authenticated, refuse_twice, through_massgen
-from bessemer.interfaces._work import choose_probes, find_python, find_source, look_at
+from bessemer.interfaces._work import check_source, choose_probes, find_python, find_source
 from bessemer.pipelines._base import Plan
 from bessemer.pipelines.check import CheckPlan
 from bessemer.pipelines.refine import RefinePlan
@@ -98,57 +99,32 @@ class Prepared:
     budget: MicroDollars | None
 
 
-def home_of(settings: Settings) -> Home:
-    """The home that these settings describe. Raises StateUnwritable where its directory cannot be written."""
-    state = writable_directory(settings.state_dir)
-    return Home(
-        state_dir=str(state),
-        ledger_url=settings.ledger.url or f"sqlite:///{state / 'ledger.db'}",
-        lake_url=settings.lake.url or str(state / "lake"),
-        settings=_placed(settings).model_dump(mode="json"),
-        code=code_hash(),
-    )
-
-
-def _placed(settings: Settings) -> Settings:
-    """With folders that hosts find: they work elsewhere and under another environment."""
-    backends = settings.backends
-    if (url := settings.workspace.url) and "://" not in url:
-        workspace = settings.workspace.model_copy(update={"url": str(Path(url).expanduser().absolute())})
-        settings = settings.model_copy(update={"workspace": workspace})
-    directory = backends.replay.directory or os.environ.get("BESSEMER_REPLAY", "")
-    settings = settings.model_copy(update={"telemetry": settled(settings.telemetry)})
-    if not (backends.record or directory):
-        return settings
-    record = str(writable_directory(Path(backends.record))) if backends.record else ""
-    replay = backends.replay.model_copy(update={"directory": str(Path(directory).expanduser().absolute())})
-    update = {"record": record, "replay": replay if directory else backends.replay}
-    return settings.model_copy(update={"backends": backends.model_copy(update=update)})
-
-
 def prepare_refine(request: Request, settings: Settings) -> Prepared:
     """Resolve a refinement. Everything a user can get wrong is refused here, before Ray starts or money is spent."""
     notices: list[str] = []
     plan = plan_refine(request, settings, notices)
+    # Work that is named must be there; without a name a task may begin from nothing.
+    begun = check_source(Path(plan.source), settings, empty_ok=request.prior_answer is None)
+    if not (begun or plan.eval_backend or plan.probes):
+        raise UsageError(
+            f"{plan.source!r} is empty, so there is nothing to measure yet, and no model judges; "
+            "give --probe 'pytest -q', or --eval-backends provider/model"
+        )
     budget = request.cost_budget or settings.budget.run
     return assemble("refine", plan, settings, budget, notices, account=request.account)
 
 
 def plan_refine(request: Request, settings: Settings, notices: list[str]) -> RefinePlan:
-    """The plan of a refinement, every default filled in; what was chosen for the user goes to `notices`."""
+    """The plan of a refinement, every default filled in; what was chosen for the user goes to `notices`.
+
+    The work itself is not looked at: what waits in a queue may not be there yet.
+    """
     if not request.task.strip():
         raise UsageError('the task is empty; say what is wanted: bessemer refine "TASK"')
     source, focus = find_source(request.prior_answer, request.cwd)
     build = choose_build_backend(request, settings, notices)
     judges = choose_eval_backends(request, settings, build, notices)
     probes = choose_probes(request.probes, settings)
-    # Work that is named must be there; without a name a task may begin from nothing.
-    begun = look_at(source, settings, empty_ok=request.prior_answer is None)
-    if not (begun or judges or probes):
-        raise UsageError(
-            f"{str(source)!r} is empty, so there is nothing to measure yet, and no model judges; "
-            "give --probe 'pytest -q', or --eval-backends provider/model"
-        )
     able = capabilities(build, settings.backends)
     return RefinePlan(
         task=request.task,
@@ -190,7 +166,7 @@ def prepare_evaluate(request: Request, settings: Settings) -> Prepared:
     notices: list[str] = []
     source, focus = find_source(request.prior_answer, request.cwd)
     judges = choose_eval_backends(request, settings, "", notices)
-    look_at(source, settings)
+    check_source(source, settings)
     plan = RefinePlan(
         task=request.task or "Judge this work against its criteria.",
         source=str(source),

@@ -29,7 +29,7 @@ def find_source(prior_answer: str | None, cwd: Path) -> tuple[Path, str]:
     return path, path.name
 
 
-def look_at(source: Path, settings: Settings, *, empty_ok: bool = False) -> bool:
+def check_source(source: Path, settings: Settings, *, empty_ok: bool = False) -> bool:
     """Whether there are any files. Raises DeliverableError for what could not be taken in, before anything starts."""
     from bessemer.cluster.workspace import list_source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ def own_folder(kind: str, above: Path | None = None) -> Path:
     for left in place.glob(f"{kind}-*"):
         _, _, rest = left.name.partition(f"{kind}-")
         pid = rest.partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and left.stat().st_uid == os.getuid():
-            shutil.rmtree(left, ignore_errors=True)
+        # Another host may be removing the same ones.
+        with contextlib.suppress(FileNotFoundError):
+            if pid.isdigit() and not psutil.pid_exists(int(pid)) and left.stat().st_uid == os.getuid():
+                shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{kind}-{os.getpid()}-", dir=place))

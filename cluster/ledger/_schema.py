@@ -108,7 +108,8 @@ call = Table(
 )
 
 # Empty texts and zero times stand for "not yet": Python's driver takes ten times as long to hand over a NULL. What an
-# attempt cost is its charge once it has ended.
+# attempt cost is its charge once it has ended. Rows lie in the order they were made, not in that of their keys, so that
+# those of one group share pages when they are settled.
 attempt = Table(
     "attempt",
     metadata,
@@ -132,7 +133,6 @@ attempt = Table(
     Column("usage", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 _reserved = attempt.c.state == "reserved"

@@ -53,7 +53,8 @@ PRIVATE_SETTINGS = {
 }
 
 _UNWRITABLE = re.compile(
-    r"No space left on device|Read-only file system|Permission denied|Disk quota exceeded|unable to write file"
+    r"No space left on device|Out of diskspace|Read-only file system|Permission denied|Disk quota exceeded"
+    r"|unable to write file"
 )
 _UNWRITABLE_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 

@@ -15,7 +15,7 @@ from bessemer.cluster.errors import UsageError
 from bessemer.cluster.ledger import AttemptRow, Ledger
 from bessemer.cluster.money import format_usd
 from bessemer.cluster.settings import load_settings
-from bessemer.interfaces._prepare import home_of
+from bessemer.interfaces._home import home_of
 from bessemer.interfaces._session import driving
 
 CANCEL_SECONDS = 300.0

@@ -27,7 +27,7 @@ from bessemer.cluster.ledger import (
 from bessemer.cluster.ledger.operations import Answer, Operation, Refusal
 from bessemer.cluster.money import format_usd
 from bessemer.cluster.settings import Settings, load_settings
-from bessemer.interfaces._prepare import home_of
+from bessemer.interfaces._home import home_of
 from bessemer.interfaces.cli import _start
 from bessemer.interfaces.cli._frame import emit, say
 from bessemer.interfaces.queue import Report, StopFile, entries_of, html_page, make_report, markdown_page

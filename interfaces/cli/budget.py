@@ -138,7 +138,7 @@ def migrate(
     from bessemer.cluster.ledger import KeeperLock, move_ledger
     from bessemer.cluster.money import format_usd
     from bessemer.cluster.settings import load_settings
-    from bessemer.interfaces._prepare import home_of
+    from bessemer.interfaces._home import home_of
 
     home = home_of(load_settings(files=config or []))
     # A keeper that lives would go on with the old file.
@@ -156,6 +156,6 @@ def migrate(
 def _ledger(config: list[Path] | None) -> Ledger:
     from bessemer.cluster.ledger import Ledger
     from bessemer.cluster.settings import load_settings
-    from bessemer.interfaces._prepare import home_of
+    from bessemer.interfaces._home import home_of
 
     return Ledger.open(home_of(load_settings(files=config or [])).ledger_url)

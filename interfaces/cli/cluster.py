@@ -86,7 +86,7 @@ def doctor(
     from bessemer.cluster.environment import Row
     from bessemer.cluster.settings import load_settings
     from bessemer.interfaces import _cluster_doctor as look
-    from bessemer.interfaces._prepare import home_of
+    from bessemer.interfaces._home import home_of
     from bessemer.interfaces.cli._frame import emit
 
     settings = load_settings(files=config or [])

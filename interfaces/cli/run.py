@@ -163,7 +163,7 @@ def directory_of(run: str) -> tuple[str, Path]:
 
 def _home(config: list[Path] | None) -> tuple[Home, Settings]:
     from bessemer.cluster.settings import load_settings
-    from bessemer.interfaces._prepare import home_of
+    from bessemer.interfaces._home import home_of
 
     settings = load_settings(files=config or [])
     return home_of(settings), settings

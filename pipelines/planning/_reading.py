@@ -107,13 +107,15 @@ def _items(data: Any, key: str, kind: type[I], rules: Callable[[I], list[Problem
     for number, raw in enumerate(data[key]):
         name = raw.get("id") if isinstance(raw, dict) else None
         where = name if isinstance(name, str) and name.strip() else f"{key}[{number}]"
+        one = _one_spelling(raw)
         try:
-            items.append(kind.model_validate(_one_spelling(raw)))
+            items.append(kind.model_validate(one))
             problems += rules(items[-1])
         except ValidationError as error:
-            problems += [Problem(_place(where, one["loc"]), _said(one)) for one in error.errors()]
-            faulty = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
-            problems += _problems_of_the_rest(_one_spelling(raw), where, kind, faulty, rules)
+            wrong = error.errors()
+            problems += [Problem(_place(where, fault["loc"]), _said(fault)) for fault in wrong]
+            faulty = {str(fault["loc"][0]) for fault in wrong if fault["loc"]}
+            problems += _problems_of_the_rest(one, where, kind, faulty, rules)
     return items, problems
 
 

@@ -38,10 +38,11 @@ async def refine(run: Run, crew: RunCrew, plan: RefinePlan) -> RefineOutcome:
             await progress.end_round(answer, submission, evaluation)
             remember(progress, process)
 
-            if ending := progress.ending(evaluation):
-                raised = ending == "converged" and await judge.raise_criteria(progress, submission, evaluation)
-                if not raised:
-                    return await conclude(progress, ending)
+            ending = progress.ending(evaluation)
+            if ending == "converged" and await judge.raise_criteria(progress, submission, evaluation):
+                ending = None
+            if ending:
+                return await conclude(progress, ending)
             await people.confirm_next_round(progress, evaluation)
             tasks = judge.next_tasks(progress, evaluation)
             hand_off(progress, evaluation)

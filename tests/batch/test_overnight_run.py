@@ -24,7 +24,8 @@ from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.prices import PriceBook
 from bessemer.cluster.settings import load_settings
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import versions
 from bessemer.interfaces.simulator import Simulator, running
 from bessemer.pipelines.score import ScorePlan
 

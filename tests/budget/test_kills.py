@@ -18,7 +18,7 @@ from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import Ledger, Outcome
 from bessemer.cluster.settings import load_settings
-from bessemer.interfaces._prepare import home_of
+from bessemer.interfaces._home import home_of
 from tests.budget._books import CAP, LOSING, Books, backends, wanted
 from tests.crash._world import kill
 from tests.ledger._make import opening

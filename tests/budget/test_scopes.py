@@ -12,7 +12,8 @@ import pytest
 from bessemer.cluster.errors import SettingsError
 from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.settings import load_settings
-from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import versions
 from bessemer.interfaces.cli import _frame
 from bessemer.interfaces.cli._resume import prepare_resume
 from bessemer.interfaces.cli.main import command

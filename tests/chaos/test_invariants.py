@@ -58,6 +58,11 @@ class Books:
         record = CallRecord(run="r", path="s", index=index, attempt=f"r|s|{index}|1").to_lake()
         self._outbox.put(record.table, record.row)
 
+    def end(self, second: int) -> None:
+        """Put an end that a cap made on its way to the lake."""
+        row = {"run": "r", "path": "", "at": f"2026-01-01T00:00:0{second}+00:00", "ending": "budget"}
+        self._outbox.put("runs", row)
+
     def doctor(self, statement: str) -> None:
         """Change the ledger behind its back."""
         with sqlite3.connect(self._file) as connection:
@@ -95,6 +100,18 @@ async def test_books_that_are_right_please_every_check(books: Books) -> None:
     seen = await books.seen()
     assert complaints(seen) == {}
     assert rows_of(seen.lake["r"]) == seen.expected_rows["r"]
+
+
+async def test_a_run_that_a_cap_stopped_in_two_epochs_has_two_ends_and_no_more(books: Books) -> None:
+    books.doctor("UPDATE run SET epoch = 2")
+    books.end(1)
+    books.end(2)
+    rows = {"expected_rows": {"r": {*(("calls", "s", str(index)) for index in range(CALLS)), ("runs", "", "")}}}
+    assert complaints(await books.seen(**rows)) == {}
+    books.end(3)
+    assert "ended 3 times in 2 epochs" in str(complaints(await books.seen(**rows)))
+    books.end(3)
+    assert "has 2 rows runs" in str(complaints(await books.seen(**rows)))
 
 
 DOCTORED: list[tuple[str, str, Callable[[Books], object]]] = [

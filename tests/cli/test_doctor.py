@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,25 @@ def test_something_missing_ends_with_5(
     said = capsys.readouterr().out
     assert "MISSING git" in said
     assert "-> install git 2.38 or newer" in said
+
+
+@pytest.mark.parametrize(("thrown_away", "state"), [(True, "note"), (False, "ok")])
+def test_modules_that_every_process_compiles_anew_are_told(
+    no_keys: Path, monkeypatch: pytest.MonkeyPatch, thrown_away: bool, state: str
+) -> None:
+    monkeypatch.setattr("sys.pycache_prefix", str(no_keys / "empty"))
+    monkeypatch.setattr("sys.dont_write_bytecode", thrown_away)
+    row = environment.bytecode_row()
+    assert row.state == state
+    assert ("compileall" in row.remedy) == thrown_away
+
+
+def test_without_ray_doctor_still_tells_all_it_can(no_keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    rows = {row.name: row for row in environment.machine_rows(settings(no_keys))}
+    assert rows["Ray"].state == "missing"
+    assert rows["bytecode"].state == "ok"
 
 
 @pytest.mark.parametrize("said", ["git version 2.37.9", "git version 1.8"])

@@ -21,7 +21,7 @@ from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.records import TABLES
 from bessemer.cluster.settings import load_settings
-from bessemer.interfaces._prepare import home_of
+from bessemer.interfaces._home import home_of
 from tests.conftest import write_project
 from tests.crash._scenario import write_scenario
 

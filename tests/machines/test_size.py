@@ -22,7 +22,7 @@ from bessemer.cluster.lake import Lake
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import load_settings
 from bessemer.cluster.workspace import SnapshotStore
-from bessemer.interfaces._prepare import home_of
+from bessemer.interfaces._home import home_of
 from bessemer.interfaces.simulator import Simulator, running
 from chaos import works
 from chaos.evidence import Evidence, from_lake, from_ledger, served_for

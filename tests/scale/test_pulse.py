@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
+from bessemer.actors._pulse import Pulse
 from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, find_or_make, reply
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
@@ -50,6 +52,41 @@ async def test_long_work_and_a_full_house_are_no_silence(sleeper: HostRef) -> No
     first = await ask(sleeper, "work", b"0", within=60)
     crowd = [asyncio.create_task(ask(sleeper, "work", b"5", within=120)) for _ in range(1200)]
     assert set(await asyncio.gather(*crowd)) == {first}
+
+
+class Starting:
+    """A host as Ray shows it while its process starts: it is there, and answers nothing."""
+
+    name = "starting"
+
+    def __init__(self) -> None:
+        self.__ray_ready__ = self
+
+    def remote(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    async def handle(self) -> Any:
+        return self
+
+    def forget(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(("lost", "ended"), [(None, True), (ConnectionError(), False), (RayActorError(), False)])
+async def test_a_host_that_was_lost_may_take_its_time_to_start(
+    monkeypatch: pytest.MonkeyPatch, lost: Exception | None, ended: bool
+) -> None:
+    killed: list[Any] = []
+    monkeypatch.setattr("bessemer.actors._pulse.ray.kill", lambda handle, **_: killed.append(handle))
+    pulse = Pulse(Starting(), silence=0.6)
+    with pulse.waiting():
+        """Answered: it is up."""
+    if lost:
+        with pytest.raises(type(lost)), pulse.waiting():
+            raise lost
+    with pytest.raises(TimeoutError), pulse.waiting():
+        await asyncio.wait_for(asyncio.get_running_loop().create_future(), 3)
+    assert bool(killed) == ended
 
 
 async def test_a_host_that_cannot_be_found_ends_at_the_deadline() -> None:

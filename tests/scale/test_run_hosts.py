@@ -20,7 +20,8 @@ from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import load_settings
 from bessemer.interfaces._cluster_doctor import actor_rows
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import home_of, versions
+from bessemer.interfaces._home import home_of
+from bessemer.interfaces._prepare import versions
 from bessemer.interfaces.cli.cluster import _carried, describe_actors
 from bessemer.pipelines.score import Item, ScorePlan
 

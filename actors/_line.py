@@ -1,0 +1,213 @@
+"""A direct connection to a host, for what is said to it all the time.
+
+| object | role | lifetime |
+|---|---|---|
+| `LineServer` | takes messages for one method of a host, over WebSockets | the host |
+| `Line` | one connection to it | until it breaks |
+| `Direct` | a host's method as callers use it: over a line, or through Ray where none can be had | the caller |
+
+A message through Ray costs both sides together several times the CPU of one over a line (`benchmarks/messages.py`).
+Ray stays the way to find a host, to start it and to learn that it is gone. It also hands out the line's address and
+key, so that whoever may not ask Ray gets no line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+import ray
+from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
+
+from bessemer.actors._wire import HostRef, opened
+
+Answer = Callable[[bytes], Awaitable[bytes]]
+
+KEY = "Bessemer-Key"
+NUMBER_BYTES = 4
+LONGEST_MESSAGE = 256 * 2**20
+HEARTBEAT_SECONDS = 30.0
+"""A peer that says nothing for one and a half times as long is gone, and there is time to ask again elsewhere before
+the ledger's patience is over; a machine with too much to do is only slow."""
+OPEN_SECONDS = 10.0
+WITHOUT_SECONDS = 30.0
+"""How long messages go through Ray where no line could be had, before the next try."""
+
+_log = logging.getLogger(__name__)
+
+
+class LineServer:
+    """Takes messages for one method of a host. Begins to listen when it is first asked where."""
+
+    def __init__(self, answer: Answer) -> None:
+        """`answer` turns a message into its answer; where it raises, the caller's line breaks."""
+        self._answer = answer
+        self._key = secrets.token_hex(32)
+        self._starting = asyncio.Lock()
+        self._runner: web.AppRunner | None = None
+        self._url = ""
+        self.lines = 0
+        """How many are open."""
+
+    async def where(self, address: str = "") -> dict[str, str]:
+        """URL and key; no URL where it cannot listen, or the cluster encrypts what it says, for a line does not.
+
+        It listens at `address`, by default where Ray reaches this machine.
+        """
+        async with self._starting:
+            if not self._url and os.environ.get("RAY_USE_TLS", "0") != "1":
+                address = address or ray.util.get_node_ip_address()
+                try:
+                    self._url = await self._listen(address)
+                except OSError as error:
+                    # Some containers do not own the address that Ray knows them by.
+                    _log.warning("no line can be offered at %s: %s", address, error)
+                    await self.close()
+        return {"url": self._url, "key": self._key}
+
+    async def _listen(self, address: str) -> str:
+        app = web.Application()
+        app.router.add_get("/", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, address, 0).start()
+        return f"ws://{address}:{self._runner.addresses[0][1]}/"
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        if not hmac.compare_digest(request.headers.get(KEY, "").encode(), self._key.encode()):
+            raise web.HTTPForbidden
+        socket = web.WebSocketResponse(max_msg_size=LONGEST_MESSAGE, heartbeat=HEARTBEAT_SECONDS, compress=False)
+        await socket.prepare(request)
+        working: set[asyncio.Task[None]] = set()
+        self.lines += 1
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.BINARY:
+                    task = asyncio.create_task(self._one(socket, message.data))
+                    working.add(task)
+                    task.add_done_callback(working.discard)
+        finally:
+            self.lines -= 1
+        # What was begun goes on: whoever lost its line asks again, and finds it done.
+        if working:
+            await asyncio.wait(working)
+        return socket
+
+    async def _one(self, socket: web.WebSocketResponse, message: bytes) -> None:
+        try:
+            answer = await self._answer(message[NUMBER_BYTES:])
+            await socket.send_bytes(message[:NUMBER_BYTES] + answer)
+        except ConnectionError:
+            return
+        except Exception:
+            _log.exception("a message over a line failed")
+            await socket.close()
+
+
+class Line:
+    """One connection. Belongs to one event loop; what is asked over it may be answered in any order."""
+
+    def __init__(self, session: ClientSession, socket: ClientWebSocketResponse) -> None:
+        self._session = session
+        self._socket = socket
+        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
+        self._asked = 0
+        self.broken = False
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(cls, url: str, key: str) -> Line:
+        """Raises ClientError, OSError or TimeoutError where nobody is there or the key is another's."""
+        session = ClientSession()
+        try:
+            opening = session.ws_connect(
+                url, headers={KEY: key}, heartbeat=HEARTBEAT_SECONDS, max_msg_size=LONGEST_MESSAGE, compress=0
+            )
+            return cls(session, await asyncio.wait_for(opening, OPEN_SECONDS))
+        except BaseException:
+            await session.close()
+            raise
+
+    async def ask(self, message: bytes) -> bytes:
+        """The answer to `message`. Raises ConnectionError where the line breaks first."""
+        if self.broken:
+            raise ConnectionError("the line is broken")
+        self._asked += 1
+        number = (self._asked % 2 ** (8 * NUMBER_BYTES)).to_bytes(NUMBER_BYTES, "big")
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            await self._socket.send_bytes(number + message)
+            return await answer
+        finally:
+            self._waiting.pop(number, None)
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reading
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._socket:
+                if message.type is not WSMsgType.BINARY:
+                    break
+                answer = self._waiting.get(message.data[:NUMBER_BYTES])
+                if answer is not None and not answer.done():
+                    answer.set_result(message.data[NUMBER_BYTES:])
+        finally:
+            self.broken = True
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionError("the line broke"))
+            await self._session.close()
+
+
+class Direct:
+    """One method of a host, over a line that is opened when first needed and again after it broke."""
+
+    def __init__(self, host: HostRef, method: str) -> None:
+        """The host has a method `line` that answers with its LineServer's address, for `method`."""
+        self._host = host
+        self._method = method
+        self._opening = asyncio.Lock()
+        self._line: Line | None = None
+        self._without_until = 0.0
+
+    async def ask(self, message: bytes) -> bytes:
+        """The host's answer. Raises ConnectionError where the line broke, and what Ray raises."""
+        line = await self._open()
+        if line is not None:
+            return await line.ask(message)
+        handle = await self._host.handle()
+        answer: bytes = await getattr(handle, self._method).remote(message)
+        return answer
+
+    async def _open(self) -> Line | None:
+        async with self._opening:
+            if self._line is not None and not self._line.broken:
+                return self._line
+            self._line = None
+            if time.monotonic() >= self._without_until:
+                handle = await self._host.handle()
+                self._line = await self._try(**opened(await handle.line.remote(b"{}")))
+            return self._line
+
+    async def _try(self, url: str, key: str) -> Line | None:
+        try:
+            if url:
+                return await Line.open(url, key)
+        except (ClientError, OSError, TimeoutError) as error:
+            _log.warning("no line to %s at %s: %s; its messages go through Ray", self._host.name, url, error)
+        self._without_until = time.monotonic() + WITHOUT_SECONDS
+        return None

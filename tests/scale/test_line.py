@@ -1,0 +1,191 @@
+"""Lines: many messages at once, a key, and what becomes of those that ask when one breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from aiohttp import ClientError
+
+from bessemer.actors._hosts import keeper_ref, ledger_client
+from bessemer.actors._line import Direct, Line, LineServer
+from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.cluster.settings import Settings
+from bessemer.interfaces._home import home_of
+from tests.ledger._make import opening
+
+HERE = "127.0.0.1"
+
+
+class Host:
+    """Answers in capitals, `later` once the gate is open, and breaks on `break`."""
+
+    def __init__(self) -> None:
+        self.answered: list[bytes] = []
+        self.gate = asyncio.Event()
+
+    async def answer(self, message: bytes) -> bytes:
+        if message == b"break":
+            raise RuntimeError("the host has a defect")
+        if message == b"later":
+            await self.gate.wait()
+        self.answered.append(message)
+        return message.upper()
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[Host, LineServer, Line]]:
+    host = Host()
+    server = LineServer(host.answer)
+    line = await Line.open(**await server.where(HERE))
+    try:
+        yield host, server, line
+    finally:
+        await line.close()
+        await server.close()
+
+
+async def test_each_gets_its_own_answer_in_whatever_order_they_come() -> None:
+    async with connected() as (host, _, line):
+        slow = asyncio.create_task(line.ask(b"later"))
+        fast = [line.ask(str(number).encode() * 1000) for number in range(50)]
+        assert await asyncio.gather(*fast) == [str(number).encode() * 1000 for number in range(50)]
+        assert not slow.done()
+        host.gate.set()
+        assert await slow == b"LATER"
+
+
+async def test_a_large_message_comes_whole() -> None:
+    async with connected() as (_, _, line):
+        assert len(await line.ask(b"a" * 20_000_000)) == 20_000_000
+
+
+async def test_who_has_not_the_key_gets_no_line() -> None:
+    async with connected() as (host, server, _):
+        where = await server.where(HERE)
+        for key in ("", "0" * 64, "ä"):
+            with pytest.raises((ClientError, ValueError)):
+                await Line.open(where["url"], key)
+        assert host.answered == []
+
+
+async def test_a_host_that_goes_fails_whoever_waits_and_whoever_asks_after() -> None:
+    async with connected() as (_, server, line):
+        waiting = asyncio.create_task(line.ask(b"later"))
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(server.close())
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(waiting, 30)
+        closing.cancel()
+        assert line.broken
+        with pytest.raises(ConnectionError):
+            await line.ask(b"more")
+
+
+async def test_a_defect_in_the_host_breaks_the_line_and_is_not_waited_for() -> None:
+    async with connected() as (_, _, line):
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(line.ask(b"break"), 30)
+
+
+async def test_what_was_begun_is_ended_although_the_line_broke() -> None:
+    async with connected() as (host, _, line):
+        asked = asyncio.create_task(line.ask(b"later"))
+        await asyncio.sleep(0.05)
+        await line.close()
+        with pytest.raises(ConnectionError):
+            await asked
+        host.gate.set()
+        async with asyncio.timeout(30):
+            while host.answered != [b"later"]:
+                await asyncio.sleep(0.01)
+
+
+async def test_an_address_that_cannot_be_listened_at_gives_no_line() -> None:
+    server = LineServer(Host().answer)
+    assert (await server.where("203.0.113.7"))["url"] == ""
+
+
+async def test_a_cluster_that_encrypts_gets_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    assert (await LineServer(Host().answer).where(HERE))["url"] == ""
+
+
+class Remote:
+    """A Ray handle's shape: `handle.method.remote(message)`."""
+
+    def __init__(self, host: Host, server: LineServer, url: str | None = None) -> None:
+        self.through_ray = 0
+        self._host, self._server, self._url = host, server, url
+
+    @property
+    def line(self) -> Any:
+        async def where(_: bytes) -> bytes:
+            found = await self._server.where(HERE)
+            return encode({"ok": found if self._url is None else found | {"url": self._url}})
+
+        return _Method(where)
+
+    @property
+    def answer(self) -> Any:
+        async def through(message: bytes) -> bytes:
+            self.through_ray += 1
+            return await self._host.answer(message)
+
+        return _Method(through)
+
+
+class _Method:
+    def __init__(self, remote: Any) -> None:
+        self.remote = remote
+
+
+@pytest.mark.parametrize("url", [None, "ws://127.0.0.1:9/", ""])
+async def test_messages_go_through_ray_where_no_line_can_be_had(url: str | None) -> None:
+    host = Host()
+    server = LineServer(host.answer)
+    remote = Remote(host, server, url)
+    direct = Direct(HostRef("a host", lambda: remote), "answer")
+    assert [await direct.ask(b"one"), await direct.ask(b"two")] == [b"ONE", b"TWO"]
+    assert remote.through_ray == (0 if url is None else 2)
+    await server.close()
+
+
+async def test_a_line_that_broke_is_opened_again() -> None:
+    host = Host()
+    remote = Remote(host, LineServer(host.answer))
+    direct = Direct(HostRef("a host", lambda: remote), "answer")
+    assert await direct.ask(b"one") == b"ONE"
+    with pytest.raises(ConnectionError):
+        await direct.ask(b"break")
+    assert await direct.ask(b"two") == b"TWO"
+    assert remote.through_ray == 0
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(200)
+async def test_the_ledger_is_asked_over_a_line_and_over_another_once_its_keeper_was_killed(
+    ray_cluster: str, tmp_path: Path
+) -> None:
+    home = home_of(Settings(state_dir=tmp_path / ".bessemer"))
+    client = ledger_client(home)
+    keeper = keeper_ref(home)
+    pids = []
+    try:
+        for number in range(2):
+            opened = await client.open_run(opening(run=f"r{number}"))
+            assert opened.epoch == 1
+            told = await ask(keeper, "describe", b"{}", within=60)
+            assert told["lines"] == 1
+            pids.append(told["pid"])
+            os.kill(told["pid"], signal.SIGKILL)
+    finally:
+        ray.kill(await keeper.handle(), no_restart=True)
+    assert len(set(pids)) == 2
