@@ -22,11 +22,12 @@ PATIENCE = {
 }
 """How long one request may take: the Delta library holds Python's lock meanwhile, and the writer tries again itself."""
 
+# A status stands before its phrase; the same digits also come as durations, and in the names of buckets and runs.
 MEANINGS = (
-    (r"\b403\b|AccessDenied|lacked the necessary privileges", "access is denied; check the AWS_* keys and the policy"),
+    (r"\b403 [A-Z]|AccessDenied|lacked the necessary priv", "access is denied; check the AWS_* keys and the policy"),
     (r"NoSuchBucket", "there is no such bucket; make it, or mend lake.url"),
     (r"credential|InvalidAccessKeyId|SignatureDoesNotMatch", "no valid credentials; set the AWS_* variables"),
-    (r"\b(?:429|5\d\d) |SlowDown|ServiceUnavailable", "the object store refuses for now"),
+    (r"\b(?:429|5\d\d) [A-Z]|SlowDown|ServiceUnavailable", "the object store refuses for now"),
     (r"error sending request|timed out|tcp connect|dns error", "the object store cannot be reached"),
 )
 

@@ -27,7 +27,7 @@ OPTIONS = ("endpoint", "region", "allow_http")
 
 MEANINGS = (
     (r"NO_SUCH_BUCKET|NoSuchBucket", "there is no such bucket; make it, or mend workspace.url"),
-    (r"ACCESS_DENIED|AccessDenied|HTTP status 403|403", "access is denied; check the AWS_* keys and the policy"),
+    (r"ACCESS_DENIED|AccessDenied|HTTP status 403", "access is denied; check the AWS_* keys and the policy"),
     (r"InvalidAccessKeyId|SignatureDoesNotMatch|INVALID_ACCESS_KEY|credentials", "no valid credentials; set AWS_*"),
     (r"SLOW_DOWN|SlowDown|SERVICE_UNAVAILABLE|HTTP status 5\d\d|INTERNAL_FAILURE", "the object store refuses for now"),
     (r"NETWORK_CONNECTION|curlCode|timed out|resolve host", "the object store cannot be reached"),

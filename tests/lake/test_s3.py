@@ -21,6 +21,15 @@ def own_s3(s3_server: S3) -> Iterator[Site]:
     s3_server.refuse(0)
 
 
+def test_digits_in_a_name_are_no_status(s3_server: S3) -> None:
+    s3_server.refuse(503)
+    try:
+        with pytest.raises(LakeError, match="refuses for now"):
+            Lake("s3://team-403/lake", s3_server.storage).check()
+    finally:
+        s3_server.refuse(0)
+
+
 @pytest.mark.parametrize(
     ("status", "said"), [(403, "access is denied"), (503, "refuses for now"), (500, "refuses for now")]
 )
