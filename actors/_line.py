@@ -6,6 +6,8 @@
 | `Line` | one connection to it | until it breaks |
 | `Direct` | a host's method as callers use it: over a line, or through Ray where none can be had | the caller |
 
+A frame is the number of a message, then the message or one of its answers.
+
 A message through Ray costs both sides together several times the CPU of one over a line (`benchmarks/messages.py`).
 Ray stays the way to find a host, to start it and to learn that it is gone. It also hands out the line's address and
 key, so that whoever may not ask Ray gets no line.
@@ -20,18 +22,18 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 import ray
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from bessemer.actors._wire import HostRef, opened
 
-Answer = Callable[[bytes], Awaitable[bytes]]
+Answers = Callable[[bytes], AsyncGenerator[bytes, None]]
 
 KEY = "Bessemer-Key"
 NUMBER_BYTES = 4
-LONGEST_MESSAGE = 256 * 2**20
 HEARTBEAT_SECONDS = 30.0
 """A peer that says nothing for one and a half times as long is gone, and there is time to ask again elsewhere before
 the ledger's patience is over; a machine with too much to do is only slow."""
@@ -45,9 +47,11 @@ _log = logging.getLogger(__name__)
 class LineServer:
     """Takes messages for one method of a host. Begins to listen when it is first asked where."""
 
-    def __init__(self, answer: Answer) -> None:
-        """`answer` turns a message into its answer; where it raises, the caller's line breaks."""
-        self._answer = answer
+    def __init__(self, answers: Answers) -> None:
+        """`answers` turns a message into its answers, as many as the caller expects; where it raises, the caller's
+        line breaks.
+        """
+        self._answers = answers
         self._key = secrets.token_hex(32)
         self._starting = asyncio.Lock()
         self._runner: web.AppRunner | None = None
@@ -86,14 +90,16 @@ class LineServer:
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         if not hmac.compare_digest(request.headers.get(KEY, "").encode(), self._key.encode()):
             raise web.HTTPForbidden
-        socket = web.WebSocketResponse(max_msg_size=LONGEST_MESSAGE, heartbeat=HEARTBEAT_SECONDS, compress=False)
+        # No limit of size: whoever has the key is one of us, and Ray has none either.
+        socket = web.WebSocketResponse(max_msg_size=0, heartbeat=HEARTBEAT_SECONDS, compress=False)
         await socket.prepare(request)
         working: set[asyncio.Task[None]] = set()
         self.lines += 1
         try:
             async for message in socket:
                 if message.type is WSMsgType.BINARY:
-                    task = asyncio.create_task(self._one(socket, message.data))
+                    number, text = message.data[:NUMBER_BYTES], message.data[NUMBER_BYTES:]
+                    task = asyncio.create_task(self._answer(socket, number, text))
                     working.add(task)
                     task.add_done_callback(working.discard)
         finally:
@@ -103,12 +109,13 @@ class LineServer:
             await asyncio.wait(working)
         return socket
 
-    async def _one(self, socket: web.WebSocketResponse, message: bytes) -> None:
+    async def _answer(self, socket: web.WebSocketResponse, number: bytes, message: bytes) -> None:
         try:
-            answer = await self._answer(message[NUMBER_BYTES:])
-            await socket.send_bytes(message[:NUMBER_BYTES] + answer)
-        except ConnectionError:
-            return
+            async with aclosing(self._answers(message)) as answers:
+                async for answer in answers:
+                    # Without a listener the work goes on to its end all the same.
+                    with contextlib.suppress(ConnectionError):
+                        await socket.send_bytes(number + answer)
         except Exception:
             _log.exception("a message over a line failed")
             await socket.close()
@@ -120,7 +127,8 @@ class Line:
     def __init__(self, session: ClientSession, socket: ClientWebSocketResponse) -> None:
         self._session = session
         self._socket = socket
-        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
+        self._waiting: dict[bytes, asyncio.Queue[bytes | None]] = {}
+        """Answers by their message's number; None says that no more will come."""
         self._asked = 0
         self.broken = False
         self._reading = asyncio.create_task(self._read())
@@ -131,7 +139,7 @@ class Line:
         session = ClientSession()
         try:
             opening = session.ws_connect(
-                url, headers={KEY: key}, heartbeat=HEARTBEAT_SECONDS, max_msg_size=LONGEST_MESSAGE, compress=0
+                url, headers={KEY: key}, heartbeat=HEARTBEAT_SECONDS, max_msg_size=0, compress=0
             )
             return cls(session, await asyncio.wait_for(opening, OPEN_SECONDS))
         except BaseException:
@@ -139,16 +147,26 @@ class Line:
             raise
 
     async def ask(self, message: bytes) -> bytes:
-        """The answer to `message`. Raises ConnectionError where the line breaks first."""
+        """The one answer to `message`. Raises ConnectionError where the line breaks first."""
+        async with aclosing(self.answers(message)) as answers:
+            return await anext(answers)
+
+    async def answers(self, message: bytes) -> AsyncGenerator[bytes, None]:
+        """The answers to `message` as they come; it does not end by itself, the caller knows how many there are.
+
+        Raises ConnectionError where the line breaks.
+        """
         if self.broken:
             raise ConnectionError("the line is broken")
         self._asked += 1
         number = (self._asked % 2 ** (8 * NUMBER_BYTES)).to_bytes(NUMBER_BYTES, "big")
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
+        come: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._waiting[number] = come
         try:
             await self._socket.send_bytes(number + message)
-            return await answer
+            while (answer := await come.get()) is not None:
+                yield answer
+            raise ConnectionError("the line broke")
         finally:
             self._waiting.pop(number, None)
 
@@ -162,14 +180,13 @@ class Line:
             async for message in self._socket:
                 if message.type is not WSMsgType.BINARY:
                     break
-                answer = self._waiting.get(message.data[:NUMBER_BYTES])
-                if answer is not None and not answer.done():
-                    answer.set_result(message.data[NUMBER_BYTES:])
+                come = self._waiting.get(message.data[:NUMBER_BYTES])
+                if come is not None:
+                    come.put_nowait(message.data[NUMBER_BYTES:])
         finally:
             self.broken = True
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(ConnectionError("the line broke"))
+            for come in self._waiting.values():
+                come.put_nowait(None)
             await self._session.close()
 
 
@@ -185,13 +202,24 @@ class Direct:
         self._without_until = 0.0
 
     async def ask(self, message: bytes) -> bytes:
-        """The host's answer. Raises ConnectionError where the line broke, and what Ray raises."""
+        """The host's one answer. Raises ConnectionError where the line broke, and what Ray raises."""
         line = await self._open()
         if line is not None:
             return await line.ask(message)
         handle = await self._host.handle()
         answer: bytes = await getattr(handle, self._method).remote(message)
         return answer
+
+    async def answers(self, message: bytes) -> AsyncGenerator[bytes, None]:
+        """The answers of a method that is an async generator, as `Line.answers`; raises what `ask` does."""
+        line = await self._open()
+        if line is not None:
+            async with aclosing(line.answers(message)) as answers:
+                async for answer in answers:
+                    yield answer
+        handle = await self._host.handle()
+        async for reference in getattr(handle, self._method).options(num_returns="streaming").remote(message):
+            yield await reference
 
     async def _open(self) -> Line | None:
         async with self._opening:
@@ -211,3 +239,12 @@ class Direct:
             _log.warning("no line to %s at %s: %s; its messages go through Ray", self._host.name, url, error)
         self._without_until = time.monotonic() + WITHOUT_SECONDS
         return None
+
+
+def answered_once(method: Callable[[bytes], Awaitable[bytes]]) -> Answers:
+    """A method with one answer, as a LineServer takes it."""
+
+    async def answers(message: bytes) -> AsyncGenerator[bytes, None]:
+        yield await method(message)
+
+    return answers

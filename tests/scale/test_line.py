@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import ray
 from aiohttp import ClientError
 
 from bessemer.actors._hosts import keeper_ref, ledger_client
-from bessemer.actors._line import Direct, Line, LineServer
-from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.actors._line import Direct, Line, LineServer, answered_once
+from bessemer.actors._wire import HostRef, ask, encode, reply
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._home import home_of
 from tests.ledger._make import opening
@@ -43,7 +43,7 @@ class Host:
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[Host, LineServer, Line]]:
     host = Host()
-    server = LineServer(host.answer)
+    server = LineServer(answered_once(host.answer))
     line = await Line.open(**await server.where(HERE))
     try:
         yield host, server, line
@@ -60,6 +60,22 @@ async def test_each_gets_its_own_answer_in_whatever_order_they_come() -> None:
         assert not slow.done()
         host.gate.set()
         assert await slow == b"LATER"
+
+
+async def test_answers_to_several_messages_come_as_they_are_made() -> None:
+    async def count(message: bytes) -> AsyncGenerator[bytes, None]:
+        for number in range(int(message)):
+            yield str(number).encode()
+
+    server = LineServer(count)
+    line = await Line.open(**await server.where(HERE))
+    async with aclosing(line.answers(b"3")) as three, aclosing(line.answers(b"2")) as two:
+        assert [await anext(three), await anext(two), await anext(three)] == [b"0", b"0", b"1"]
+        await line.close()
+        with pytest.raises(ConnectionError):
+            while True:
+                await anext(three)
+    await server.close()
 
 
 async def test_a_large_message_comes_whole() -> None:
@@ -109,13 +125,13 @@ async def test_what_was_begun_is_ended_although_the_line_broke() -> None:
 
 
 async def test_an_address_that_cannot_be_listened_at_gives_no_line() -> None:
-    server = LineServer(Host().answer)
+    server = LineServer(answered_once(Host().answer))
     assert (await server.where("203.0.113.7"))["url"] == ""
 
 
 async def test_a_cluster_that_encrypts_gets_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_USE_TLS", "1")
-    assert (await LineServer(Host().answer).where(HERE))["url"] == ""
+    assert (await LineServer(answered_once(Host().answer)).where(HERE))["url"] == ""
 
 
 class Remote:
@@ -150,7 +166,7 @@ class _Method:
 @pytest.mark.parametrize("url", [None, "ws://127.0.0.1:9/", ""])
 async def test_messages_go_through_ray_where_no_line_can_be_had(url: str | None) -> None:
     host = Host()
-    server = LineServer(host.answer)
+    server = LineServer(answered_once(host.answer))
     remote = Remote(host, server, url)
     direct = Direct(HostRef("a host", lambda: remote), "answer")
     assert [await direct.ask(b"one"), await direct.ask(b"two")] == [b"ONE", b"TWO"]
@@ -160,13 +176,37 @@ async def test_messages_go_through_ray_where_no_line_can_be_had(url: str | None)
 
 async def test_a_line_that_broke_is_opened_again() -> None:
     host = Host()
-    remote = Remote(host, LineServer(host.answer))
+    remote = Remote(host, LineServer(answered_once(host.answer)))
     direct = Direct(HostRef("a host", lambda: remote), "answer")
     assert await direct.ask(b"one") == b"ONE"
     with pytest.raises(ConnectionError):
         await direct.ask(b"break")
     assert await direct.ask(b"two") == b"TWO"
     assert remote.through_ray == 0
+
+
+@ray.remote(max_restarts=-1, num_cpus=0)
+class WithoutLine:
+    """A host that can offer no line."""
+
+    @reply
+    async def line(self, payload: bytes) -> dict[str, str]:
+        return {"url": "", "key": ""}
+
+    async def count(self, payload: bytes) -> AsyncGenerator[bytes, None]:
+        for number in range(int(payload)):
+            yield str(number).encode()
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(200)
+async def test_answers_stream_through_ray_where_no_line_can_be_had(ray_cluster: str) -> None:
+    remote = WithoutLine.remote()
+    direct = Direct(HostRef("a host", lambda: remote), "count")
+    assert [answer async for answer in direct.answers(b"3")] == [b"0", b"1", b"2"]
+    async with aclosing(direct.answers(b"1000")) as first_only:
+        assert await anext(first_only) == b"0"
+    assert [answer async for answer in direct.answers(b"1")] == [b"0"]
 
 
 @pytest.mark.ray
