@@ -131,6 +131,7 @@ def host_limits(home: Home, host: str) -> LimitsLike:
     what it had.
     """
     from bessemer.actors._call_limits import DEFAULT_POLICY, OWN, HostLimits, limits_of, policies_of
+    from bessemer.actors._line import Direct
     from bessemer.cluster.backend_settings import BackendSettings
     from bessemer.cluster.limits import SharedLimits
 
@@ -139,16 +140,15 @@ def host_limits(home: Home, host: str) -> LimitsLike:
         return limits_of(settings)
     limiter = limiter_ref(home)
     limiter.make()
+    direct = Direct(limiter, "exchange")
 
     async def exchange(report: bytes) -> bytes:
         try:
-            handle = await limiter.handle()
             with limiter.waiting():
-                grants: bytes = await handle.exchange.remote(report)
+                return await direct.ask(report)
         except Exception:
             limiter.forget()
             raise
-        return grants
 
     shared = SharedLimits(
         exchange,

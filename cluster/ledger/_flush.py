@@ -1,6 +1,6 @@
 """Writing a unit of work: one bulk statement per table for what is new, one for what changed.
 
-The statements are made by SQLAlchemy Core, compiled once per engine, and handed to the driver as positional text with
+The statements are made by SQLAlchemy Core, compiled once per dialect, and handed to the driver as positional text with
 plain tuples. Core's own bulk path builds and checks a dict per row, which costs about as much as deciding the
 operation; at thousands of rows a second that is the difference.
 """
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Dialect, Table, bindparam, insert, select, up
 from sqlalchemy.sql.expression import Executable
 
 from bessemer.cluster.ledger import _schema as t
+from bessemer.cluster.ledger._driver import rows_of, text_of, write_rows
 from bessemer.cluster.ledger._rows import Rows, Work
 
 _OLD = "key_"
@@ -27,13 +28,12 @@ class _Bulk(NamedTuple):
     values: Callable[[Any], Any]
 
     def run(self, connection: Connection, rows: Iterable[Any]) -> None:
-        connection.exec_driver_sql(self.sql, list(map(self.values, rows)))
+        write_rows(connection, self.sql, list(map(self.values, rows)))
 
 
 def _bulk(statement: Executable, dialect: Dialect) -> _Bulk:
-    compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
-    names: list[str] = [name.removeprefix(_OLD) for name in compiled.positiontup]
-    return _Bulk(str(compiled), attrgetter(*names))
+    text, names = text_of(statement, dialect)
+    return _Bulk(text, attrgetter(*(name.removeprefix(_OLD) for name in names)))
 
 
 def _insert(table: Table, dialect: Dialect, skip: tuple[str, ...] = ()) -> _Bulk:
@@ -69,8 +69,6 @@ _NEVER_CHANGED: dict[str, set[str]] = {
 }
 
 _COUNTER = select(t.meta.c.value).where(t.meta.c.name == bindparam("name")).with_for_update()
-_COUNT = update(t.meta).where(t.meta.c.name == bindparam("counter")).values(value=bindparam("last"))
-_FIRST = insert(t.meta)
 
 
 class _Statements:
@@ -83,6 +81,8 @@ class _Statements:
         }
         changing = (t.scope, t.run, t.step, t.attempt, t.queue, t.queue_task)
         self.updates = {table.name: _update(table, dialect) for table in changing}
+        self.counter, _ = text_of(_COUNTER, dialect)
+        self.first_count, self.count = _insert(t.meta, dialect), _update(t.meta, dialect)
         self.audit = _insert(t.audit, dialect, skip=("id",))
         self.outbox = _insert(t.outbox, dialect)
 
@@ -103,6 +103,11 @@ class _OutboxRow(NamedTuple):
     seq: int
     table: str
     row: str
+
+
+class _Count(NamedTuple):
+    name: str
+    value: str
 
 
 class Writer:
@@ -137,12 +142,9 @@ class Writer:
     def _publish(self, connection: Connection, rows: list[tuple[str, str]]) -> None:
         """Number the rows by the keeper's durable counter, which outlives an empty outbox and a restart."""
         name = t.counter_key(self._keeper)
-        stored = connection.execute(_COUNTER, {"name": name}).scalar()
-        first = int(stored or 0) + 1
+        stored = next(iter(rows_of(connection, self._sql.counter, (name,))), None)
+        first = 1 if stored is None else int(stored[0]) + 1
         numbered = (_OutboxRow(self._keeper, first + place, *row) for place, row in enumerate(rows))
         self._sql.outbox.run(connection, numbered)
-        last = str(first + len(rows) - 1)
-        if stored is None:
-            connection.execute(_FIRST, {"name": name, "value": last})
-        else:
-            connection.execute(_COUNT, {"counter": name, "last": last})
+        count = self._sql.first_count if stored is None else self._sql.count
+        count.run(connection, [_Count(name, str(first + len(rows) - 1))])

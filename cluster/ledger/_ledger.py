@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, select
 
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._decide import decide, not_storable
+from bessemer.cluster.ledger._driver import rows_of
 from bessemer.cluster.ledger._engine import Store
 from bessemer.cluster.ledger._erase import erase_ended, erase_run
 from bessemer.cluster.ledger._flush import Writer
@@ -97,7 +98,7 @@ class Ledger(Reads, QueueReads):
         return answers
 
     def _work(self, connection: Connection) -> Work:
-        now = self._clock() if self._clock else float(connection.exec_driver_sql(self._now).scalar_one())
+        now = self._clock() if self._clock else float(next(iter(rows_of(connection, self._now)))[0])
         return Work(now=now, policy=self._policy)
 
     def read_outbox(self, limit: int) -> list[tuple[int, str, str]]:

@@ -7,13 +7,15 @@ has begun as the only writer.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Dialect, Select, Table, bindparam, func, select, tuple_
+from sqlalchemy import Column, Connection, Dialect, Table, bindparam, func, select, tuple_
 
 from bessemer.cluster.ledger import _schema as t
+from bessemer.cluster.ledger._driver import rows_of, text_of
 from bessemer.cluster.ledger._journal import record_key
 from bessemer.cluster.ledger._queue import task_id
 from bessemer.cluster.ledger._rows import (
@@ -211,44 +213,44 @@ def wanted(operations: Iterable[Operation]) -> Wants:
 
 
 class _Lookup:
-    """Rows of one table by their key.
+    """Rows of one table by their keys: the text is made once per number of keys, and filled with plain values."""
 
-    Like the bulk statements, Core makes the text once and the driver gets it with plain values: for a small group,
-    Core's own handling of a list of keys would take longer than everything else.
-    """
-
-    def __init__(
-        self, table: Table, key: Column[Any], order: Sequence[Column[Any]] = (), *, lock: bool = False
-    ) -> None:
+    def __init__(self, table: Table, *key: Column[Any], order: Sequence[Column[Any]] = (), lock: bool = False) -> None:
         self._table, self._key, self._order, self._lock = table, key, order, lock
         self._texts: dict[tuple[str, int], str] = {}
 
-    def rows(self, connection: Connection, keys: set[str]) -> Iterator[Sequence[Any]]:
+    def rows(self, connection: Connection, keys: set[Any]) -> Iterator[Sequence[Any]]:
         """In the order of the keys, then of `order`; only a group of more than 1,000 keys comes in several parts."""
         ordered = sorted(keys)
         while ordered:
             part, ordered = ordered[: SIZES[-1]], ordered[SIZES[-1] :]
             size = next(size for size in SIZES if size >= len(part))
             part += [part[-1]] * (size - len(part))
-            yield from connection.exec_driver_sql(self._text(connection.dialect, size), tuple(part))
+            values = part if len(self._key) == 1 else list(itertools.chain.from_iterable(part))
+            yield from rows_of(connection, self._text(connection.dialect, size), values)
 
     def _text(self, dialect: Dialect, size: int) -> str:
         found = self._texts.get((dialect.name, size))
         if found is None:
-            keys = [bindparam(f"key{place}", type_=self._key.type) for place in range(size)]
-            query = select(self._table).where(self._key.in_(keys)).order_by(self._key, *self._order)
+            (key,) = self._key if len(self._key) == 1 else (tuple_(*self._key),)
+            # Any values: only their number is in the text.
+            keys = [""] * size if len(self._key) == 1 else [("",) * len(self._key)] * size
+            query = select(self._table).where(key.in_(keys)).order_by(*self._key, *self._order)
             query = query.with_for_update() if self._lock else query
-            found = self._texts[dialect.name, size] = str(query.compile(dialect=dialect))
+            found, _ = text_of(query, dialect)
+            self._texts[dialect.name, size] = found
         return found
 
 
 _RUNS = _Lookup(t.run, t.run.c.id, lock=True)
 _SCOPES = _Lookup(t.scope, t.scope.c.name, lock=True)
-_ATTEMPTS = _Lookup(t.attempt, t.attempt.c.call, [t.attempt.c.n])
+_ATTEMPTS = _Lookup(t.attempt, t.attempt.c.call, order=[t.attempt.c.n])
 _CALLS = _Lookup(t.call, t.call.c.id)
 _TOKENS = _Lookup(t.token, t.token.c.id)
 _QUEUES = _Lookup(t.queue, t.queue.c.name, lock=True)
 _TASKS = _Lookup(t.queue_task, t.queue_task.c.id)
+_STEPS = _Lookup(t.step, t.step.c.run, t.step.c.path)
+_OBSERVATIONS = _Lookup(t.observation, t.observation.c.run, t.observation.c.path, t.observation.c.name)
 _mine = t.queue_task.c.queue == bindparam("queue")
 _RUNNING = select(t.queue_task).where(_mine, t.queue_task.c.state == "running")
 _NEXT = (
@@ -265,10 +267,6 @@ _UNENDED = select(t.attempt.c.call).where(
     t.attempt.c.call >= bindparam("low"),
     t.attempt.c.call < bindparam("high"),
     t.attempt.c.state.in_(["reserved", "parked"]),
-)
-_STEPS = select(t.step).where(tuple_(t.step.c.run, t.step.c.path).in_(bindparam("keys", expanding=True)))
-_OBSERVATIONS = select(t.observation).where(
-    tuple_(t.observation.c.run, t.observation.c.path, t.observation.c.name).in_(bindparam("keys", expanding=True))
 )
 
 
@@ -288,9 +286,9 @@ def load(connection: Connection, wants: Wants, work: Work) -> None:
     _load_attempts(connection, wants, work)
     for row in _TOKENS.rows(connection, wants.tokens):
         work.tokens.known[row[0]] = TokenRec(*row)
-    for row in _fetch(connection, _STEPS, wants.steps):
+    for row in _STEPS.rows(connection, wants.steps):
         work.steps.known[row[0], row[1]] = StepRec(*row)
-    for row in _fetch(connection, _OBSERVATIONS, wants.observations):
+    for row in _OBSERVATIONS.rows(connection, wants.observations):
         work.observations.known[row[0], row[1], row[2]] = ObservationRec(*row)
     for row in _SCOPES.rows(connection, wants.scopes):
         work.scopes.known[row[0]] = ScopeRec(*row)
@@ -316,9 +314,3 @@ def _load_attempts(connection: Connection, wants: Wants, work: Work) -> None:
         wants.scopes.update(scopes_in(attempt.scopes))
     for row in _CALLS.rows(connection, wants.calls):
         work.calls.known[row[0]] = CallRec(*row)
-
-
-def _fetch(connection: Connection, query: Select[Any], keys: set[Any]) -> Iterator[Sequence[Any]]:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), SIZES[-1]):
-        yield from connection.execute(query, {"keys": ordered[start : start + SIZES[-1]]})
