@@ -37,7 +37,11 @@ NUMBER_BYTES = 4
 HEARTBEAT_SECONDS = 30.0
 """A peer that says nothing for one and a half times as long is gone, and there is time to ask again elsewhere before
 the ledger's patience is over; a machine with too much to do is only slow."""
-OPEN_SECONDS = 10.0
+OPEN_SECONDS, SOON_SECONDS = 10.0, 0.5
+"""How long opening a line may take, and how long messages wait for it before they go through Ray: a firewall that
+drops packets answers nothing."""
+WHERE_SECONDS = 60.0
+"""How long a host may take to say where its line is; it may be starting."""
 WITHOUT_SECONDS = 30.0
 """How long messages go through Ray where no line could be had, before the next try."""
 
@@ -197,8 +201,8 @@ class Direct:
         """The host has a method `line` that answers with its LineServer's address, for `method`."""
         self._host = host
         self._method = method
-        self._opening = asyncio.Lock()
         self._line: Line | None = None
+        self._opening: asyncio.Task[Line | None] | None = None
         self._without_until = 0.0
 
     async def ask(self, message: bytes) -> bytes:
@@ -222,14 +226,28 @@ class Direct:
             yield await reference
 
     async def _open(self) -> Line | None:
-        async with self._opening:
-            if self._line is not None and not self._line.broken:
-                return self._line
-            self._line = None
-            if time.monotonic() >= self._without_until:
-                handle = await self._host.handle()
-                self._line = await self._try(**opened(await handle.line.remote(b"{}")))
+        """The line; None where none can be had, or not soon."""
+        if self._line is not None and not self._line.broken:
             return self._line
+        if self._opening is None:
+            if time.monotonic() < self._without_until:
+                return None
+            self._opening = asyncio.create_task(self._begin())
+            self._opening.add_done_callback(self._opened)
+        opening = self._opening
+        await asyncio.wait([opening], timeout=SOON_SECONDS)
+        return opening.result() if opening.done() else None
+
+    def _opened(self, opening: asyncio.Task[Line | None]) -> None:
+        self._opening = None
+        # Whoever waits for it raises what it failed with; nobody may.
+        self._line = None if opening.cancelled() or opening.exception() else opening.result()
+
+    async def _begin(self) -> Line | None:
+        handle = await self._host.handle()
+        async with asyncio.timeout(WHERE_SECONDS):
+            where = opened(await handle.line.remote(b"{}"))
+        return await self._try(**where)
 
     async def _try(self, url: str, key: str) -> Line | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 import pytest
 import ray
 from aiohttp import ClientError
+from ray.exceptions import RayActorError
 
+from bessemer.actors import _line
 from bessemer.actors._hosts import keeper_ref, ledger_client
 from bessemer.actors._line import Direct, Line, LineServer, answered_once
 from bessemer.actors._wire import HostRef, ask, encode, reply
+from bessemer.cluster.ledger import Renew
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._home import home_of
 from tests.ledger._make import opening
@@ -174,6 +178,27 @@ async def test_messages_go_through_ray_where_no_line_can_be_had(url: str | None)
     await server.close()
 
 
+async def test_nobody_waits_for_a_line_that_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_line, "OPEN_SECONDS", 3600.0)
+    silent = socket.create_server((HERE, 0))  # Linux connects to it, and then nothing is said
+    host = Host()
+    remote = Remote(host, LineServer(answered_once(host.answer)), f"ws://{HERE}:{silent.getsockname()[1]}/")
+    direct = Direct(HostRef("a host", lambda: remote), "answer")
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(direct.ask(b"one"), direct.ask(b"two")) == [b"ONE", b"TWO"]
+        assert await direct.ask(b"three") == b"THREE"
+    assert remote.through_ray == 3
+    silent.close()
+
+
+async def test_a_host_that_cannot_say_where_its_line_is_fails_whoever_asks() -> None:
+    def find() -> Any:
+        raise RayActorError
+
+    with pytest.raises(RayActorError):
+        await Direct(HostRef("a host", find), "answer").ask(b"one")
+
+
 async def test_a_line_that_broke_is_opened_again() -> None:
     host = Host()
     remote = Remote(host, LineServer(answered_once(host.answer)))
@@ -222,8 +247,11 @@ async def test_the_ledger_is_asked_over_a_line_and_over_another_once_its_keeper_
         for number in range(2):
             opened = await client.open_run(opening(run=f"r{number}"))
             assert opened.epoch == 1
-            told = await ask(keeper, "describe", b"{}", within=60)
-            assert told["lines"] == 1
+            async with asyncio.timeout(60):
+                # While the keeper starts, what is asked goes through Ray.
+                while (told := await ask(keeper, "describe", b"{}", within=60))["lines"] != 1:
+                    await asyncio.sleep(0.1)
+            await client.renew(Renew(run=f"r{number}", owner="a", epoch=1))
             pids.append(told["pid"])
             os.kill(told["pid"], signal.SIGKILL)
     finally:
