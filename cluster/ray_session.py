@@ -216,12 +216,22 @@ def _start_private(num_cpus: int, common: dict[str, Any]) -> Any:
         )
 
     try:
-        return start()
+        started = start()
     except Exception as error:
         if "timed out during startup" not in str(error):
             raise
         ray.shutdown()
-    return start()
+        started = start()
+    _end_log_monitor()
+    return started
+
+
+def _end_log_monitor() -> None:
+    """`ray.init` always starts one. It hands logs to drivers, which want none, and reads through them all the time."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(part.endswith("log_monitor.py") for part in child.cmdline()):
+                child.terminate()
 
 
 def _remedy(address: str) -> str:
