@@ -29,6 +29,7 @@ import ray
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from bessemer.actors._wire import HostRef, opened
+from bessemer.cluster.errors import BessemerError
 
 Answers = Callable[[bytes], AsyncGenerator[bytes, None]]
 
@@ -85,7 +86,8 @@ class LineServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, address, 0).start()
-        return f"ws://{address}:{self._runner.addresses[0][1]}/"
+        host = f"[{address}]" if ":" in address else address
+        return f"ws://{host}:{self._runner.addresses[0][1]}/"
 
     async def close(self) -> None:
         if self._runner is not None:
@@ -244,17 +246,16 @@ class Direct:
         self._line = None if opening.cancelled() or opening.exception() else opening.result()
 
     async def _begin(self) -> Line | None:
+        """Open a line. Raises what Ray raises where the host is gone; else a failure is told and leaves none."""
         handle = await self._host.handle()
-        async with asyncio.timeout(WHERE_SECONDS):
-            where = opened(await handle.line.remote(b"{}"))
-        return await self._try(**where)
-
-    async def _try(self, url: str, key: str) -> Line | None:
+        url = ""
         try:
-            if url:
-                return await Line.open(url, key)
-        except (ClientError, OSError, TimeoutError) as error:
-            _log.warning("no line to %s at %s: %s; its messages go through Ray", self._host.name, url, error)
+            async with asyncio.timeout(WHERE_SECONDS):
+                where = opened(await handle.line.remote(b"{}"))
+            if url := where["url"]:
+                return await Line.open(url, where["key"])
+        except (ClientError, OSError, TimeoutError, BessemerError) as error:
+            _log.warning("no line to %s at %r: %s; its messages go through Ray", self._host.name, url, error)
         self._without_until = time.monotonic() + WITHOUT_SECONDS
         return None
 

@@ -39,6 +39,9 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 """No statistics sent anywhere, no chatter on the driver's terminal, no guessing of environments."""
+SURE = {"RAY_timeout_ms_task_wait_for_death_info": "0"}
+"""A message to a host that died fails at once. Ray would keep it for a second in case it learns why the host died, by a
+timer on the wall clock: one that is set back stops Ray's timers for as long, and nobody hears of the message again."""
 
 Kind = Literal["address", "warm", "private"]
 
@@ -106,7 +109,7 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
         # It would hand logs to drivers, which want none.
         "--include-log-monitor=false",
     ]  # fmt: skip
-    _quiet_environment()
+    _set_environment()
     _use_own_token()
     try:
         warm = _started(command, port)
@@ -166,7 +169,7 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
         )
     if address not in ("", "auto", "local"):
         _check_answer(address)
-    _quiet_environment()
+    _set_environment()
     _keep_standard_output()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     warm = None if address or private else warm_cluster()
@@ -267,9 +270,10 @@ def _keep_standard_output() -> None:
     worker.print_to_stdstream = told
 
 
-def _quiet_environment() -> None:
-    for name, value in QUIET.items():
+def _set_environment() -> None:
+    for name, value in {**QUIET, **SURE}.items():
         os.environ.setdefault(name, value)
+    _read_environment()
 
 
 def _use_own_token() -> None:
@@ -279,8 +283,13 @@ def _use_own_token() -> None:
         write_atomic(path, secrets.token_hex(32).encode(), mode=0o600)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(path))
-    # Ray reads its environment when it is first imported, which a host's module may have done already; ray.init makes
-    # the same call when it turns authentication on by itself.
+    _read_environment()
+
+
+def _read_environment() -> None:
+    """Ray reads its settings when it is first imported, which a host's module may have done already; ray.init makes
+    the same call when it turns authentication on by itself.
+    """
     from ray._raylet import Config  # type: ignore[attr-defined]  # a compiled module without stubs
 
     Config.initialize("")

@@ -134,9 +134,10 @@ class Machines:
         for process in self._started.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
+        until = time.monotonic() + 10
         for process in self._started.values():
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=max(until - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(timeout=15)

@@ -128,6 +128,17 @@ async def test_what_was_begun_is_ended_although_the_line_broke() -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_a_line_over_ipv6() -> None:
+    server = LineServer(answered_once(Host().answer))
+    where = await server.where("::1")
+    if not where["url"]:
+        pytest.skip("no IPv6 here")
+    line = await Line.open(**where)
+    assert await line.ask(b"one") == b"ONE"
+    await line.close()
+    await server.close()
+
+
 async def test_an_address_that_cannot_be_listened_at_gives_no_line() -> None:
     server = LineServer(answered_once(Host().answer))
     assert (await server.where("203.0.113.7"))["url"] == ""
