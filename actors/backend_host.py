@@ -15,6 +15,7 @@ from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
 from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
@@ -29,6 +30,7 @@ class BackendHost:
 
     def __init__(self, home: bytes, name: str) -> None:
         """`name` is the actor's own, `backend/PROVIDER` or `backend/PROVIDER#N`: no other actor of this home has it."""
+        end_with_raylet()
         made = Home.model_validate_json(home)
         beside = Path(made.state_dir).parent / ".env"
         # What the environment says already wins.

@@ -14,6 +14,7 @@ from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client
 from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._run_hosts import RunHosts
 from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.batch import BatchService, Parking, open_desk
@@ -32,6 +33,7 @@ class BatchHost:
 
     def __init__(self, home: bytes, name: str) -> None:
         """`name` is the actor's own, `batch/PROVIDER/ACCOUNT`: no other actor of this ledger has it."""
+        end_with_raylet()
         self._home = Home.model_validate_json(home)
         load_dotenv(Path(self._home.state_dir).parent / ".env", override=False)
         _, self._provider, self._account = name.split("/")

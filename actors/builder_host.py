@@ -11,6 +11,7 @@ from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._probing import HostProber
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.apart import ApartJob, BuildJob, arrived, forget_old_work, packed_result, placed_here
 from bessemer.actors.backends import capabilities
@@ -29,6 +30,7 @@ class BuilderHost:
     """Hosts the builders of one node."""
 
     def __init__(self, home: bytes) -> None:
+        end_with_raylet()
         self._home = Home.model_validate_json(home)
         prefer_door(door_of(self._home))
         forget_old_work(self._home)

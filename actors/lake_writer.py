@@ -11,6 +11,7 @@ from dotenv import load_dotenv
 
 from bessemer.actors._hosts import keeper_ref
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, reply
 from bessemer.cluster.durations import jittered
 from bessemer.cluster.home import Home
@@ -42,6 +43,7 @@ class LakeWriter:
     """Takes rows from the outbox to the Delta tables, each exactly once."""
 
     def __init__(self, home: bytes) -> None:
+        end_with_raylet()
         self._home = Home.model_validate_json(home)
         # Credentials of an object store may stand beside the project; what the environment says already wins.
         load_dotenv(Path(self._home.state_dir).parent / ".env", override=False)

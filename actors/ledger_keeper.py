@@ -13,6 +13,7 @@ import ray
 
 from bessemer.actors._line import LineServer, answered_once
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable
 from bessemer.cluster.home import Home
@@ -41,6 +42,7 @@ class LedgerKeeper:
     """Hosts the ledger of one home. Messages are batches of operations; answers come after the commit."""
 
     def __init__(self, home: bytes) -> None:
+        end_with_raylet()
         self._home = Home.model_validate_json(home)
         self._file = self._home.ledger_url.startswith("sqlite")
         self._opening = asyncio.Lock()

@@ -10,6 +10,7 @@ import ray
 from bessemer.actors._call_limits import states_json
 from bessemer.actors._line import LineServer, answered_once
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, reply
 from bessemer.cluster.limits import Report, Shares
 
@@ -19,6 +20,7 @@ class Limiter:
     """Shares the limits out to hosts. It keeps nothing: after a restart the hosts' reports bring everything back."""
 
     def __init__(self) -> None:
+        end_with_raylet()
         self._shares = Shares()
         self._line = LineServer(answered_once(self.exchange))
 

@@ -12,6 +12,7 @@ import ray
 
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._probing import MeasureRequest
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.apart import ProbeJob, ProbesResult, arrived, measured_here
 from bessemer.actors.probes import environment_of, run_probe
@@ -28,6 +29,7 @@ class ProberHost:
     """Hosts the probes of one node."""
 
     def __init__(self, home: bytes) -> None:
+        end_with_raylet()
         self._home = Home.model_validate_json(home)
         prefer_door(door_of(self._home))
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)

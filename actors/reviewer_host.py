@@ -13,6 +13,7 @@ from bessemer.actors._hosts import backend_client, ledger_client
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.backends import capabilities
 from bessemer.actors.backends.agents import call_seconds
@@ -88,6 +89,7 @@ class ReviewerHost:
     """Hosts the reviewers of one node."""
 
     def __init__(self, home: bytes) -> None:
+        end_with_raylet()
         self._home = Home.model_validate_json(home)
         self._jobs = Jobs(SLOTS)
         self._ledger = ledger_client(self._home)

@@ -17,6 +17,7 @@ from bessemer.actors._journal import OVERNIGHT_SECONDS
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._placement import node_name, whereabouts
+from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.apart import Carrier
 from bessemer.actors.batch.base import left_memory
@@ -96,6 +97,7 @@ class RunHost:
     """Hosts some runs of one home; after a restart it reopens those whose lease it held."""
 
     def __init__(self, home: bytes) -> None:
+        end_with_raylet()
         calm_collector()
         self._home = Home.model_validate_json(home)
         trace_as(self._home, "run")

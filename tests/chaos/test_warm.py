@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,6 +46,27 @@ def test_a_cluster_whose_raylet_was_killed_is_ended_with_everything_it_started(o
     assert ray_session.stop_warm()
     assert _gone(own)
     assert not ray_session.stop_warm()
+
+
+HOST = """
+import json, ray
+from bessemer.actors.limiter import Limiter
+from bessemer.cluster import ray_session
+ray_session.join()
+host = Limiter.options(name="limiter", namespace="test", lifetime="detached").remote()
+print(json.loads(ray.get(host.describe.remote(b"{}")))["ok"]["pid"])
+"""
+
+
+def test_a_host_ends_with_its_raylet_whatever_ray_s_timers_do(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As long as a clock that was set back keeps Ray's own check from being made.
+    monkeypatch.setenv("RAY_raylet_death_check_interval_milliseconds", "3600000")
+    warm = ray_session.start_warm(1)
+    started = subprocess.run([sys.executable, "-c", HOST], capture_output=True, text=True, timeout=120, check=True)
+    host = psutil.Process(int(started.stdout))
+    assert host.is_running()
+    psutil.Process(warm.raylet).kill()
+    host.wait(30)
 
 
 def test_a_start_that_is_given_up_leaves_nothing_running(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
