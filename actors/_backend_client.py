@@ -13,14 +13,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from ray.exceptions import RayActorError, RayError
 
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, endings_json, envelopes_json
 from bessemer.actors._hosts import backend_ref
-from bessemer.actors._line import Direct
 from bessemer.actors._wire import HostRef, encode
 from bessemer.actors.backends.base import split_name
 from bessemer.actors.batch import has_batches
@@ -110,7 +108,6 @@ class _Lane:
         self.name = name
         self.in_hand = 0
         self._host = host
-        self._direct = Direct(host, "submit")
         self._waiting: list[_Call] = []
         self._flushing = False
         self._batches: set[asyncio.Task[None]] = set()
@@ -172,13 +169,13 @@ class _Lane:
             else call.envelope
             for call in calls
         ]
+        handle = await self._host.handle()
         with self._host.waiting():
-            async with aclosing(self._direct.answers(envelopes_json.dump_json(batch))) as answers:
-                async for endings in answers:
-                    _hand_out(calls, endings)
-                    if all(call.ended.done() for call in calls):
-                        return
-        raise ConnectionError(f"{self.name} ended its answer early")
+            stream = handle.submit.options(num_returns="streaming").remote(envelopes_json.dump_json(batch))
+            async for reference in stream:
+                _hand_out(calls, await reference)
+        if any(not call.ended.done() for call in calls):
+            raise ConnectionError(f"{self.name} ended its answer early")
 
     def _expire(self, calls: list[_Call], error: BaseException) -> None:
         now = asyncio.get_running_loop().time()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import defaultdict
 from collections.abc import AsyncGenerator
 
 from bessemer.actors._calls import CallEnvelope, Ending, endings_json, envelopes_json
@@ -20,8 +18,7 @@ class CallStream:
 
     def __init__(self, service: Caller) -> None:
         self._service = service
-        self._tasks: defaultdict[str, set[asyncio.Task[Ending]]] = defaultdict(set)
-        """Several for a key where a line broke and its call was asked for again."""
+        self._tasks: dict[str, asyncio.Task[Ending]] = {}
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
         """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of a moment in one message."""
@@ -29,7 +26,7 @@ class CallStream:
         finished: asyncio.Queue[Ending] = asyncio.Queue()
         tasks = [asyncio.create_task(self._one(number, envelope)) for number, envelope in enumerate(envelopes)]
         for task, envelope in zip(tasks, envelopes, strict=True):
-            self._tasks[str(envelope.key)].add(task)
+            self._tasks[str(envelope.key)] = task
             task.add_done_callback(lambda done: finished.put_nowait(done.result()))
         left = len(tasks)
         try:
@@ -43,19 +40,15 @@ class CallStream:
         finally:
             for task, envelope in zip(tasks, envelopes, strict=True):
                 task.cancel()
-                self._forget(str(envelope.key), task)
+                if self._tasks.get(str(envelope.key)) is task:
+                    del self._tasks[str(envelope.key)]
 
     def cancel(self, keys: list[str]) -> int:
         """Stop calls by their keys as text; returns how many were under way."""
-        under_way = [tasks for key in keys if (tasks := [one for one in self._tasks.get(key, ()) if not one.done()])]
-        for task in itertools.chain(*under_way):
+        under_way = [task for key in keys if (task := self._tasks.get(key)) is not None and not task.done()]
+        for task in under_way:
             task.cancel()
         return len(under_way)
-
-    def _forget(self, key: str, task: asyncio.Task[Ending]) -> None:
-        self._tasks[key].discard(task)
-        if not self._tasks[key]:
-            del self._tasks[key]
 
     async def _one(self, number: int, envelope: CallEnvelope) -> Ending:
         work = asyncio.ensure_future(self._service.call(envelope))

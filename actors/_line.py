@@ -6,8 +6,6 @@
 | `Line` | one connection to it | until it breaks |
 | `Direct` | a host's method as callers use it: over a line, or through Ray where none can be had | the caller |
 
-A frame is the number of a message, then the message or one of its answers.
-
 A message through Ray costs both sides together several times the CPU of one over a line (`benchmarks/messages.py`).
 Ray stays the way to find a host, to start it and to learn that it is gone. It also hands out the line's address and
 key, so that whoever may not ask Ray gets no line.
@@ -22,16 +20,16 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 
 import ray
-from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ServerTimeoutError, WSMsgType, web
 
+from bessemer.actors._pulse import SilentHost
 from bessemer.actors._wire import HostRef, opened
-from bessemer.cluster.errors import BessemerError
+from bessemer.cluster.errors import BessemerError, InfrastructureError
 
-Answers = Callable[[bytes], AsyncGenerator[bytes, None]]
+Answer = Callable[[bytes], Awaitable[bytes]]
 
 KEY = "Bessemer-Key"
 NUMBER_BYTES = 4
@@ -52,11 +50,9 @@ _log = logging.getLogger(__name__)
 class LineServer:
     """Takes messages for one method of a host. Begins to listen when it is first asked where."""
 
-    def __init__(self, answers: Answers) -> None:
-        """`answers` turns a message into its answers, as many as the caller expects; where it raises, the caller's
-        line breaks.
-        """
-        self._answers = answers
+    def __init__(self, answer: Answer) -> None:
+        """`answer` turns a message into its answer; where it raises, the caller's line breaks."""
+        self._answer = answer
         self._key = secrets.token_hex(32)
         self._starting = asyncio.Lock()
         self._runner: web.AppRunner | None = None
@@ -70,7 +66,7 @@ class LineServer:
         It listens at `address`, by default where Ray reaches this machine.
         """
         async with self._starting:
-            if not self._url and os.environ.get("RAY_USE_TLS", "0") != "1":
+            if not self._url and not _encrypts():
                 address = address or ray.util.get_node_ip_address()
                 try:
                     self._url = await self._listen(address)
@@ -104,8 +100,7 @@ class LineServer:
         try:
             async for message in socket:
                 if message.type is WSMsgType.BINARY:
-                    number, text = message.data[:NUMBER_BYTES], message.data[NUMBER_BYTES:]
-                    task = asyncio.create_task(self._answer(socket, number, text))
+                    task = asyncio.create_task(self._one(socket, message.data))
                     working.add(task)
                     task.add_done_callback(working.discard)
         finally:
@@ -115,16 +110,23 @@ class LineServer:
             await asyncio.wait(working)
         return socket
 
-    async def _answer(self, socket: web.WebSocketResponse, number: bytes, message: bytes) -> None:
+    async def _one(self, socket: web.WebSocketResponse, message: bytes) -> None:
         try:
-            async with aclosing(self._answers(message)) as answers:
-                async for answer in answers:
-                    # Without a listener the work goes on to its end all the same.
-                    with contextlib.suppress(ConnectionError):
-                        await socket.send_bytes(number + answer)
-        except Exception:
-            _log.exception("a message over a line failed")
+            answer = await self._answer(message[NUMBER_BYTES:])
+            await socket.send_bytes(message[:NUMBER_BYTES] + answer)
+        except (ConnectionError, ClientError):
+            return
+        except BaseException as error:
+            # Nobody is left waiting for an answer that does not come.
             await socket.close()
+            if not isinstance(error, Exception):
+                raise
+            _log.exception("a message over a line failed")
+
+
+def _encrypts() -> bool:
+    """Whether the cluster encrypts what it says, as Ray reads the setting."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
 
 
 class Line:
@@ -133,8 +135,7 @@ class Line:
     def __init__(self, session: ClientSession, socket: ClientWebSocketResponse) -> None:
         self._session = session
         self._socket = socket
-        self._waiting: dict[bytes, asyncio.Queue[bytes | None]] = {}
-        """Answers by their message's number; None says that no more will come."""
+        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
         self._asked = 0
         self.broken = False
         self._reading = asyncio.create_task(self._read())
@@ -153,28 +154,35 @@ class Line:
             raise
 
     async def ask(self, message: bytes) -> bytes:
-        """The one answer to `message`. Raises ConnectionError where the line breaks first."""
-        async with aclosing(self.answers(message)) as answers:
-            return await anext(answers)
-
-    async def answers(self, message: bytes) -> AsyncGenerator[bytes, None]:
-        """The answers to `message` as they come; it does not end by itself, the caller knows how many there are.
-
-        Raises ConnectionError where the line breaks.
-        """
+        """The answer. Raises ConnectionError where the line breaks first, SilentHost where it fell silent."""
         if self.broken:
-            raise ConnectionError("the line is broken")
+            raise self._why()
         self._asked += 1
         number = (self._asked % 2 ** (8 * NUMBER_BYTES)).to_bytes(NUMBER_BYTES, "big")
-        come: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._waiting[number] = come
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         try:
-            await self._socket.send_bytes(number + message)
-            while (answer := await come.get()) is not None:
-                yield answer
-            raise ConnectionError("the line broke")
+            await self._send(number + message)
+            return await answer
         finally:
             self._waiting.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # a line that broke while the message was being sent is told by `_send`
+
+    async def _send(self, frame: bytes) -> None:
+        # A sender that waits for room would not notice that the line broke, and one that is cancelled there would
+        # cancel all who wait for it with him.
+        sending = asyncio.ensure_future(self._socket.send_bytes(frame))
+        sending.add_done_callback(_retrieved)
+        await asyncio.wait({sending, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            raise self._why()
+        sending.result()
+
+    def _why(self) -> ConnectionError:
+        if isinstance(self._socket.exception(), ServerTimeoutError):
+            return SilentHost(f"nothing was heard for {1.5 * HEARTBEAT_SECONDS:.0f} s")
+        return ConnectionError("the line broke")
 
     async def close(self) -> None:
         self._reading.cancel()
@@ -186,13 +194,14 @@ class Line:
             async for message in self._socket:
                 if message.type is not WSMsgType.BINARY:
                     break
-                come = self._waiting.get(message.data[:NUMBER_BYTES])
-                if come is not None:
-                    come.put_nowait(message.data[NUMBER_BYTES:])
+                answer = self._waiting.get(message.data[:NUMBER_BYTES])
+                if answer is not None and not answer.done():
+                    answer.set_result(message.data[NUMBER_BYTES:])
         finally:
             self.broken = True
-            for come in self._waiting.values():
-                come.put_nowait(None)
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(self._why())
             await self._session.close()
 
 
@@ -205,7 +214,7 @@ class Direct:
         self._method = method
         self._line: Line | None = None
         self._opening: asyncio.Task[Line | None] | None = None
-        self._without_until = 0.0
+        self._soon = self._without_until = 0.0
 
     async def ask(self, message: bytes) -> bytes:
         """The host's one answer. Raises ConnectionError where the line broke, and what Ray raises."""
@@ -216,17 +225,6 @@ class Direct:
         answer: bytes = await getattr(handle, self._method).remote(message)
         return answer
 
-    async def answers(self, message: bytes) -> AsyncGenerator[bytes, None]:
-        """The answers of a method that is an async generator, as `Line.answers`; raises what `ask` does."""
-        line = await self._open()
-        if line is not None:
-            async with aclosing(line.answers(message)) as answers:
-                async for answer in answers:
-                    yield answer
-        handle = await self._host.handle()
-        async for reference in getattr(handle, self._method).options(num_returns="streaming").remote(message):
-            yield await reference
-
     async def _open(self) -> Line | None:
         """The line; None where none can be had, or not soon."""
         if self._line is not None and not self._line.broken:
@@ -234,10 +232,11 @@ class Direct:
         if self._opening is None:
             if time.monotonic() < self._without_until:
                 return None
+            self._soon = time.monotonic() + SOON_SECONDS
             self._opening = asyncio.create_task(self._begin())
             self._opening.add_done_callback(self._opened)
         opening = self._opening
-        await asyncio.wait([opening], timeout=SOON_SECONDS)
+        await asyncio.wait([opening], timeout=max(self._soon - time.monotonic(), 0))
         return opening.result() if opening.done() else None
 
     def _opened(self, opening: asyncio.Task[Line | None]) -> None:
@@ -248,10 +247,12 @@ class Direct:
     async def _begin(self) -> Line | None:
         """Open a line. Raises what Ray raises where the host is gone; else a failure is told and leaves none."""
         handle = await self._host.handle()
-        url = ""
+        url, line = "", getattr(handle, "line", None)
         try:
+            if line is None:
+                raise InfrastructureError("it is of an older version, which has none")
             async with asyncio.timeout(WHERE_SECONDS):
-                where = opened(await handle.line.remote(b"{}"))
+                where = opened(await line.remote(b"{}"))
             if url := where["url"]:
                 return await Line.open(url, where["key"])
         except (ClientError, OSError, TimeoutError, BessemerError) as error:
@@ -260,10 +261,6 @@ class Direct:
         return None
 
 
-def answered_once(method: Callable[[bytes], Awaitable[bytes]]) -> Answers:
-    """A method with one answer, as a LineServer takes it."""
-
-    async def answers(message: bytes) -> AsyncGenerator[bytes, None]:
-        yield await method(message)
-
-    return answers
+def _retrieved(task: asyncio.Future[None]) -> None:
+    if not task.cancelled():
+        task.exception()

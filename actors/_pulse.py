@@ -28,6 +28,10 @@ BEATS = 6
 _log = logging.getLogger(__name__)
 
 
+class SilentHost(ConnectionError):
+    """A host said nothing for longer than it should: it hangs, or cannot be reached. It was not lost."""
+
+
 class Watched(Protocol):
     """A host as its pulse sees it."""
 
@@ -65,6 +69,8 @@ class Pulse:
             self._came_up = True
             if self._waiting == 1:
                 self._rest()
+        except SilentHost:
+            raise
         except (RayError, ConnectionError):
             # Lost over Ray or over its line: what answers next has to start first.
             self._came_up = False

@@ -13,7 +13,6 @@ from bessemer.actors._backend_service import BackendService
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
-from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
@@ -48,7 +47,6 @@ class BackendHost:
             own_process=True,
         )
         self._calls = CallStream(self._service)
-        self._line = LineServer(self.submit)
         self._metrics = HostMetrics(self._service, name)
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
@@ -56,11 +54,6 @@ class BackendHost:
         self._metrics.start()
         async for message in self._calls.submit(payload):
             yield message
-
-    @reply
-    async def line(self, payload: bytes) -> dict[str, str]:
-        """Where batches of calls are also taken, as `submit` does, and the key to it."""
-        return await self._line.where()
 
     @reply
     async def cancel(self, payload: bytes) -> int:

@@ -12,7 +12,6 @@ from dotenv import load_dotenv
 from bessemer.actors._backend_service import book_of
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client
-from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._run_hosts import RunHosts
@@ -52,17 +51,11 @@ class BatchHost:
             host=name,
         )
         self._calls = CallStream(self._service)
-        self._line = LineServer(self.submit)
 
     async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
         """A JSON list of CallEnvelopes in; JSON lists of Endings out, hours later as they come."""
         async for message in self._calls.submit(payload):
             yield message
-
-    @reply
-    async def line(self, payload: bytes) -> dict[str, str]:
-        """Where batches of calls are also taken, as `submit` does, and the key to it."""
-        return await self._line.where()
 
     @reply
     async def cancel(self, payload: bytes) -> int:

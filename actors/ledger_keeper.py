@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import ray
 
-from bessemer.actors._line import LineServer, answered_once
+from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
@@ -48,7 +48,7 @@ class LedgerKeeper:
         self._opening = asyncio.Lock()
         self._kept: _Kept | None = None
         self._away: _Away | None = None
-        self._line = LineServer(answered_once(self.apply))
+        self._line = LineServer(self.apply)
         if self._file:
             # A server orders its keepers by locks on rows; a file has one keeper, for speed.
             self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")

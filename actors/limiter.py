@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from bessemer.actors._call_limits import states_json
-from bessemer.actors._line import LineServer, answered_once
+from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, reply
@@ -22,7 +22,7 @@ class Limiter:
     def __init__(self) -> None:
         end_with_raylet()
         self._shares = Shares()
-        self._line = LineServer(answered_once(self.exchange))
+        self._line = LineServer(self.exchange)
 
     @reply
     async def line(self, payload: bytes) -> dict[str, str]:

@@ -13,8 +13,7 @@ from ray.exceptions import ActorDiedError
 from bessemer.actors._backend_client import BUSY, BackendClient
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._calls import CallEnvelope, envelopes_json, read_answer
-from bessemer.actors._line import Line, LineServer
-from bessemer.actors._wire import HostRef, decode, encode
+from bessemer.actors._wire import HostRef, decode
 from bessemer.actors.backends.base import Reply
 from bessemer.cluster.errors import ClusterError, Fenced
 from bessemer.cluster.home import Home
@@ -35,9 +34,7 @@ class Remote:
 class Handle:
     """What an actor handle looks like to the client, over a service in this process."""
 
-    def __init__(self, house: House, name: str, *, lines: bool) -> None:
-        """Without `lines` it offers none, and its messages go through Ray."""
-        self.lines = LineServer(self._answers) if lines else None
+    def __init__(self, house: House, name: str) -> None:
         self.batches: list[list[CallEnvelope]] = []
         self.die_after: int | None = None
         self.house = house
@@ -45,18 +42,8 @@ class Handle:
         self.calls = CallStream(house.open(name))
         self.submit = Remote(self._submit)
         self.cancel = Remote(self._cancel)
-        self.line = Remote(self._line)
-
-    async def _line(self, _: bytes) -> bytes:
-        return encode({"ok": {"url": "", "key": ""} if self.lines is None else await self.lines.where("127.0.0.1")})
 
     async def _submit(self, payload: bytes) -> AsyncGenerator[Any, None]:
-        async for message in self._answers(payload):
-            ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            ready.set_result(message)
-            yield ready
-
-    async def _answers(self, payload: bytes) -> AsyncGenerator[bytes, None]:
         self.batches.append(envelopes_json.validate_json(payload))
         sent = 0
         async for message in self.calls.submit(payload):
@@ -65,29 +52,29 @@ class Handle:
                 self.calls = CallStream(self.house.open(self.name))
                 raise ActorDiedError
             sent += 1
-            yield message
+            ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            ready.set_result(message)
+            yield ready
 
     async def _cancel(self, payload: bytes) -> int:
         return self.calls.cancel(decode(payload))
 
 
 class Cluster:
-    def __init__(self, house: House, hosts: int = 1, *, lines: bool = False) -> None:
+    def __init__(self, house: House, hosts: int = 1) -> None:
         self.handles: dict[str, Handle] = {}
-        self.lines = lines
         self.house = house
         settings = house.settings.model_copy(update={"hosts": hosts}).model_dump(mode="json")
         home = Home(code="1", state_dir="/s", ledger_url="l", lake_url="k", settings={"backends": settings})
         self.client = BackendClient(home, self.find)
 
     def find(self, name: str) -> HostRef:
-        self.handles[name] = Handle(self.house, name, lines=self.lines)
+        self.handles[name] = Handle(self.house, name)
         return HostRef(name, lambda: self.handles[name])
 
 
-@pytest.mark.parametrize("lines", [False, True])
-async def test_calls_of_one_turn_travel_together(tmp_path: Path, lines: bool) -> None:
-    cluster = Cluster(House(tmp_path, "default: {text: done}"), lines=lines)
+async def test_calls_of_one_turn_travel_together(tmp_path: Path) -> None:
+    cluster = Cluster(House(tmp_path, "default: {text: done}"))
     ended = await asyncio.gather(*(cluster.client.call(call(index=number)) for number in range(20)))
     assert all(isinstance(read_answer(one), Reply) for one in ended)
     assert [len(batch) for batch in cluster.handles["backend/scripted"].batches] == [20]
@@ -101,10 +88,9 @@ async def test_more_hosts_join_under_load(tmp_path: Path) -> None:
     assert all(handle.batches for handle in cluster.handles.values())
 
 
-@pytest.mark.parametrize("lines", [False, True])
-async def test_a_dead_host_is_asked_again_and_nothing_settled_is_bought_twice(tmp_path: Path, lines: bool) -> None:
+async def test_a_dead_host_is_asked_again_and_nothing_settled_is_bought_twice(tmp_path: Path) -> None:
     house = House(tmp_path, "rules: [{match: {text: slow}, answer: {text: late, latency: 0.2}}]\ndefault: {text: done}")
-    cluster = Cluster(house, lines=lines)
+    cluster = Cluster(house)
     handle_ready = cluster.client.call(call("first", index=100))
     await handle_ready
     handle = cluster.handles["backend/scripted"]
@@ -116,43 +102,6 @@ async def test_a_dead_host_is_asked_again_and_nothing_settled_is_bought_twice(tm
     assert all(envelope.lost_hosts == ("backend/scripted",) for envelope in handle.batches[-1])
     assert all(state in ("settled", "in_doubt") for state in house.ledger.states())
     assert len(house.bought) == len(house.ledger.attempts)
-
-
-async def test_a_line_that_breaks_while_its_host_lives_buys_nothing_again(tmp_path: Path) -> None:
-    house = House(tmp_path, "default: {text: done, latency: 0.5}")
-    cluster = Cluster(house, lines=True)
-    work = [asyncio.create_task(cluster.client.call(call(index=number))) for number in range(5)]
-    async with asyncio.timeout(30):
-        for _ in range(2):
-            while len(house.bought) < 5 or not lines_of(cluster):
-                await asyncio.sleep(0.001)
-            await lines_of(cluster)[0].close()
-        ended = await asyncio.gather(*work)
-    assert all(isinstance(read_answer(one), Reply) for one in ended)
-    assert house.ledger.states() == ["settled"] * 5 and len(house.bought) == 5
-    assert len(cluster.handles["backend/scripted"].batches) == 3
-
-
-async def test_a_call_that_was_asked_for_again_is_cancelled_as_a_whole(tmp_path: Path) -> None:
-    house = House(tmp_path, "default: {text: late, latency: 60}")
-    cluster = Cluster(house, lines=True)
-    task = asyncio.create_task(cluster.client.call(call()))
-    async with asyncio.timeout(30):
-        while not house.bought:
-            await asyncio.sleep(0.001)
-        await lines_of(cluster)[0].close()
-        while len(cluster.handles["backend/scripted"].batches) < 2:
-            await asyncio.sleep(0.001)
-        task.cancel()
-        await asyncio.wait([task])
-        while house.ledger.states() != ["in_doubt"]:
-            await asyncio.sleep(0.001)
-
-
-def lines_of(cluster: Cluster) -> list[Line]:
-    """The client's open lines."""
-    lanes = [lane for fleet in cluster.client._fleets.values() for lane in fleet.lanes]
-    return [line for lane in lanes if (line := lane._direct._line) is not None and not line.broken]
 
 
 async def test_errors_arrive_as_themselves(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from ray.exceptions import RayActorError
 
 from bessemer.actors import _line
 from bessemer.actors._hosts import keeper_ref, ledger_client
-from bessemer.actors._line import Direct, Line, LineServer, answered_once
-from bessemer.actors._wire import HostRef, ask, encode, reply
+from bessemer.actors._line import Direct, Line, LineServer
+from bessemer.actors._pulse import SilentHost
+from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.cluster.ledger import Renew
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._home import home_of
@@ -47,7 +50,7 @@ class Host:
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[Host, LineServer, Line]]:
     host = Host()
-    server = LineServer(answered_once(host.answer))
+    server = LineServer(host.answer)
     line = await Line.open(**await server.where(HERE))
     try:
         yield host, server, line
@@ -64,22 +67,6 @@ async def test_each_gets_its_own_answer_in_whatever_order_they_come() -> None:
         assert not slow.done()
         host.gate.set()
         assert await slow == b"LATER"
-
-
-async def test_answers_to_several_messages_come_as_they_are_made() -> None:
-    async def count(message: bytes) -> AsyncGenerator[bytes, None]:
-        for number in range(int(message)):
-            yield str(number).encode()
-
-    server = LineServer(count)
-    line = await Line.open(**await server.where(HERE))
-    async with aclosing(line.answers(b"3")) as three, aclosing(line.answers(b"2")) as two:
-        assert [await anext(three), await anext(two), await anext(three)] == [b"0", b"0", b"1"]
-        await line.close()
-        with pytest.raises(ConnectionError):
-            while True:
-                await anext(three)
-    await server.close()
 
 
 async def test_a_large_message_comes_whole() -> None:
@@ -129,7 +116,7 @@ async def test_what_was_begun_is_ended_although_the_line_broke() -> None:
 
 
 async def test_a_line_over_ipv6() -> None:
-    server = LineServer(answered_once(Host().answer))
+    server = LineServer(Host().answer)
     where = await server.where("::1")
     if not where["url"]:
         pytest.skip("no IPv6 here")
@@ -140,13 +127,14 @@ async def test_a_line_over_ipv6() -> None:
 
 
 async def test_an_address_that_cannot_be_listened_at_gives_no_line() -> None:
-    server = LineServer(answered_once(Host().answer))
+    server = LineServer(Host().answer)
     assert (await server.where("203.0.113.7"))["url"] == ""
 
 
-async def test_a_cluster_that_encrypts_gets_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_USE_TLS", "1")
-    assert (await LineServer(answered_once(Host().answer)).where(HERE))["url"] == ""
+@pytest.mark.parametrize("setting", ["1", "true", "True"])
+async def test_a_cluster_that_encrypts_gets_no_line(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv("RAY_USE_TLS", setting)
+    assert (await LineServer(Host().answer).where(HERE))["url"] == ""
 
 
 class Remote:
@@ -181,7 +169,7 @@ class _Method:
 @pytest.mark.parametrize("url", [None, "ws://127.0.0.1:9/", ""])
 async def test_messages_go_through_ray_where_no_line_can_be_had(url: str | None) -> None:
     host = Host()
-    server = LineServer(answered_once(host.answer))
+    server = LineServer(host.answer)
     remote = Remote(host, server, url)
     direct = Direct(HostRef("a host", lambda: remote), "answer")
     assert [await direct.ask(b"one"), await direct.ask(b"two")] == [b"ONE", b"TWO"]
@@ -193,13 +181,42 @@ async def test_nobody_waits_for_a_line_that_does_not_open(monkeypatch: pytest.Mo
     monkeypatch.setattr(_line, "OPEN_SECONDS", 3600.0)
     silent = socket.create_server((HERE, 0))  # Linux connects to it, and then nothing is said
     host = Host()
-    remote = Remote(host, LineServer(answered_once(host.answer)), f"ws://{HERE}:{silent.getsockname()[1]}/")
+    remote = Remote(host, LineServer(host.answer), f"ws://{HERE}:{silent.getsockname()[1]}/")
     direct = Direct(HostRef("a host", lambda: remote), "answer")
     async with asyncio.timeout(60):
         assert await asyncio.gather(direct.ask(b"one"), direct.ask(b"two")) == [b"ONE", b"TWO"]
         assert await direct.ask(b"three") == b"THREE"
     assert remote.through_ray == 3
     silent.close()
+
+
+async def test_a_sender_who_waits_for_room_learns_that_the_host_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_line, "HEARTBEAT_SECONDS", 0.5)
+
+    async def greet_and_read_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        key = next(line for line in asked.decode().splitlines() if line.lower().startswith("sec-websocket-key"))
+        secret = key.partition(":")[2].strip().encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(secret).digest())
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n")
+        writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+
+    server = await asyncio.start_server(greet_and_read_no_more, HERE, 0, limit=1024)
+    line = await Line.open(f"ws://{HERE}:{server.sockets[0].getsockname()[1]}/", "key")
+    async with asyncio.timeout(60):
+        for asked in (line.ask(b"a" * 30_000_000), line.ask(b"a"), line.ask(b"a")):
+            with pytest.raises(SilentHost):
+                await asked
+    server.close()
+
+
+async def test_a_host_of_an_older_version_is_asked_through_ray() -> None:
+    class Older:
+        @property
+        def answer(self) -> Any:
+            return _Method(Host().answer)
+
+    assert await Direct(HostRef("a host", Older), "answer").ask(b"one") == b"ONE"
 
 
 async def test_a_host_that_cannot_say_where_its_line_is_fails_whoever_asks() -> None:
@@ -212,37 +229,13 @@ async def test_a_host_that_cannot_say_where_its_line_is_fails_whoever_asks() -> 
 
 async def test_a_line_that_broke_is_opened_again() -> None:
     host = Host()
-    remote = Remote(host, LineServer(answered_once(host.answer)))
+    remote = Remote(host, LineServer(host.answer))
     direct = Direct(HostRef("a host", lambda: remote), "answer")
     assert await direct.ask(b"one") == b"ONE"
     with pytest.raises(ConnectionError):
         await direct.ask(b"break")
     assert await direct.ask(b"two") == b"TWO"
     assert remote.through_ray == 0
-
-
-@ray.remote(max_restarts=-1, num_cpus=0)
-class WithoutLine:
-    """A host that can offer no line."""
-
-    @reply
-    async def line(self, payload: bytes) -> dict[str, str]:
-        return {"url": "", "key": ""}
-
-    async def count(self, payload: bytes) -> AsyncGenerator[bytes, None]:
-        for number in range(int(payload)):
-            yield str(number).encode()
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(200)
-async def test_answers_stream_through_ray_where_no_line_can_be_had(ray_cluster: str) -> None:
-    remote = WithoutLine.remote()
-    direct = Direct(HostRef("a host", lambda: remote), "count")
-    assert [answer async for answer in direct.answers(b"3")] == [b"0", b"1", b"2"]
-    async with aclosing(direct.answers(b"1000")) as first_only:
-        assert await anext(first_only) == b"0"
-    assert [answer async for answer in direct.answers(b"1")] == [b"0"]
 
 
 @pytest.mark.ray

@@ -11,8 +11,10 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
+from bessemer.actors import _line
+from bessemer.actors._line import Direct, LineServer
 from bessemer.actors._pulse import Pulse
-from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, find_or_make, reply
+from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, find_or_make, opened, reply
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
 
@@ -20,6 +22,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class Sleeper:
     """Answers its process id, after a while if asked to."""
+
+    def __init__(self) -> None:
+        self._line = LineServer(self.work)
+
+    @reply
+    async def line(self, payload: bytes) -> dict[str, str]:
+        return await self._line.where()
 
     @reply
     async def work(self, payload: bytes) -> int:
@@ -46,6 +55,29 @@ async def test_a_host_that_hung_before_it_was_asked_is_found_out_too(sleeper: Ho
     first = await ask(sleeper, "work", b"0", within=60)
     os.kill(first, signal.SIGSTOP)
     assert await ask(sleeper, "work", b"0", within=120) != first
+
+
+async def test_a_host_that_hangs_while_it_is_asked_over_a_line_is_started_anew(
+    sleeper: HostRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The line falls silent long before the host counts as hung.
+    monkeypatch.setattr(_line, "HEARTBEAT_SECONDS", 0.5)
+    direct = Direct(sleeper, "work")
+
+    async def work() -> int:
+        while True:
+            try:
+                with sleeper.waiting():
+                    return int(opened(await direct.ask(b"0")))
+            except (ConnectionError, RayActorError):
+                sleeper.forget()
+                await asyncio.sleep(0.2)
+
+    async with asyncio.timeout(120):
+        while direct._line is None:
+            first = await work()
+        os.kill(first, signal.SIGSTOP)
+        assert await work() != first
 
 
 async def test_long_work_and_a_full_house_are_no_silence(sleeper: HostRef) -> None:

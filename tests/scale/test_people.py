@@ -1,0 +1,29 @@
+"""What a run tells is in its file at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bessemer.actors._people import People
+
+
+def told(directory: Path) -> list[str]:
+    path = directory / "events.jsonl"
+    return [json.loads(line)["kind"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_an_event_is_there_for_readers_at_once(tmp_path: Path) -> None:
+    people = People(tmp_path)
+    people.tell("opened")
+    people.tell("round", number=1)
+    assert told(tmp_path) == ["opened", "round"]
+
+
+async def test_a_folder_that_is_away_keeps_nothing_from_watchers(tmp_path: Path) -> None:
+    people = People(tmp_path / "away")
+    people.tell("opened")
+    (tmp_path / "away").mkdir()
+    people.tell("round")
+    assert [event["kind"] for event in (await people.since(0, 0))[0]] == ["opened", "round"]
+    assert told(tmp_path / "away") == ["round"]
