@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 def own(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A place for Ray's files and the note of the warm cluster that is this test's own."""
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a start sets is taken back
+        monkeypatch.delenv(name)
     monkeypatch.setenv("TMPDIR", str(short_tmp))
     monkeypatch.setenv(MARK, str(short_tmp))
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "200")
@@ -71,7 +72,7 @@ def test_a_host_ends_with_its_raylet_whatever_ray_s_timers_do(own: Path, monkeyp
 
 def test_a_start_that_is_given_up_leaves_nothing_running(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The command is ended while Ray is coming up.
-    monkeypatch.setattr(ray_session, "START_SECONDS", 4.0)
+    monkeypatch.setattr(ray_session, "START_SECONDS", 1.5)
     with pytest.raises(ClusterError, match="did not start within"):
         ray_session.start_warm(1)
     assert _gone(own)
