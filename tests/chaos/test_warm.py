@@ -72,7 +72,7 @@ def test_a_host_ends_with_its_raylet_whatever_ray_s_timers_do(own: Path, monkeyp
 
 def test_a_start_that_is_given_up_leaves_nothing_running(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The command is ended while Ray is coming up.
-    monkeypatch.setattr(ray_session, "START_SECONDS", 1.5)
+    monkeypatch.setattr(ray_session, "START_SECONDS", 2.0)
     with pytest.raises(ClusterError, match="did not start within"):
         ray_session.start_warm(1)
     assert _gone(own)
