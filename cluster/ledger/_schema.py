@@ -108,8 +108,8 @@ call = Table(
 )
 
 # Empty texts and zero times stand for "not yet": Python's driver takes ten times as long to hand over a NULL. What an
-# attempt cost is its charge once it has ended. Rows lie in the order they were made, not in that of their keys, so that
-# those of one group share pages when they are settled.
+# attempt cost is its charge once it has ended. In files made from now on rows lie in the order they were made, not in
+# that of their keys, so that those of one group share pages when they are settled.
 attempt = Table(
     "attempt",
     metadata,
