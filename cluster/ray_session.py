@@ -31,7 +31,7 @@ OBJECT_STORE_BYTES = 150 * 2**20
 ANSWER_SECONDS = 15.0
 """How long the head may take to accept a connection."""
 START_SECONDS = 90.0
-SETTLE_SECONDS = 0.5
+SETTLE_SECONDS = 1.0
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -115,10 +115,9 @@ def start_warm(num_cpus: int | None = None) -> WarmCluster:
     try:
         warm = _started(command, port)
     except BaseException:
-        # What was forked just before has its own name a moment later.
-        for _ in range(2):
-            _end(port)
-            time.sleep(SETTLE_SECONDS)
+        _end(port)
+        # What was forked just before is known by its command line only a moment later.
+        time.sleep(SETTLE_SECONDS)
         _end(port)
         raise
     write_atomic(_note(), json.dumps(warm._asdict()).encode(), mode=0o600)
