@@ -5,7 +5,8 @@
 | `Pulse` | asks one host now and then whether it is there | as its HostRef; it works only while somebody waits |
 
 A host that answered before and then leaves every question unanswered for `silence` seconds is ended. Ray starts it
-again, whoever waits asks again, and the ledger decides what is done again.
+again, whoever waits asks again, and the ledger decides what is done again. Only questions count whose answer would have
+been heard: an asker that itself stood still meanwhile (a machine that slept, a loop with far too much to do) knows nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Pulse:
         self._asking: asyncio.Task[None] | None = None
         self._came_up = False
         """Whether it answered since it last started: one that is starting is not silent."""
+        self._unanswered = 0
+        """Questions in a row."""
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -66,7 +69,7 @@ class Pulse:
             self._later = asyncio.get_running_loop().call_later(self._silence / BEATS, self._begin)
         try:
             yield
-            self._came_up = True
+            self._heard()
             if self._waiting == 1:
                 self._rest()
         except SilentHost:
@@ -77,6 +80,9 @@ class Pulse:
             raise
         finally:
             self._waiting -= 1
+
+    def _heard(self) -> None:
+        self._came_up, self._unanswered = True, 0
 
     def _begin(self) -> None:
         self._later = None
@@ -91,17 +97,20 @@ class Pulse:
 
     async def _ask(self) -> None:
         beat = self._silence / BEATS
-        heard = time.monotonic()
+        self._unanswered = 0
         while True:
+            asked = time.monotonic()
             try:
                 handle = await self._host.handle()
                 await asyncio.wait_for(handle.__ray_ready__.remote(), beat)
-                heard, self._came_up = time.monotonic(), True
+                self._heard()
                 if not self._waiting:
                     break
                 await asyncio.sleep(beat)
             except TimeoutError:
-                if self._came_up and time.monotonic() - heard >= self._silence - 2 * beat:
+                self._unanswered += time.monotonic() - asked < 2 * beat
+                # One beat goes by before the first question, and one after an answer.
+                if self._came_up and self._unanswered >= BEATS - 2:
                     await self._end(handle)
                 if not self._came_up and not self._waiting:
                     break
