@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray.exceptions import RayActorError
@@ -44,17 +46,29 @@ def sleeper(ray_cluster: str, request: pytest.FixtureRequest) -> Any:
     ray.kill(ray.get_actor(request.node.name, namespace="test-pulse"), no_restart=True)
 
 
+async def stop(pid: int) -> None:
+    """Stop every thread of a process: one of them has to run first to stop the others, which still work until it did."""
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(30):
+        while not all(thread.status() == "stopped" for thread in _threads(pid)):
+            await asyncio.sleep(0.01)
+
+
+def _threads(pid: int) -> Iterator[psutil.Process]:
+    return (psutil.Process(thread.id) for thread in psutil.Process(pid).threads())
+
+
 async def test_a_host_that_hangs_in_mid_work_is_started_anew_and_the_work_is_done(sleeper: HostRef) -> None:
     first = await ask(sleeper, "work", b"0", within=60)
     waiting = asyncio.create_task(ask(sleeper, "work", b"1", within=120))
     await asyncio.sleep(0.3)
-    os.kill(first, signal.SIGSTOP)
+    await stop(first)
     assert await waiting != first
 
 
 async def test_a_host_that_hung_before_it_was_asked_is_found_out_too(sleeper: HostRef) -> None:
     first = await ask(sleeper, "work", b"0", within=60)
-    os.kill(first, signal.SIGSTOP)
+    await stop(first)
     assert await ask(sleeper, "work", b"0", within=120) != first
 
 
@@ -77,7 +91,7 @@ async def test_a_host_that_hangs_while_it_is_asked_over_a_line_is_started_anew(
     async with asyncio.timeout(120):
         while direct._line is None:
             first = await work()
-        os.kill(first, signal.SIGSTOP)
+        await stop(first)
         assert await work() != first
 
 
