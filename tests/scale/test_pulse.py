@@ -47,7 +47,7 @@ def sleeper(ray_cluster: str, request: pytest.FixtureRequest) -> Any:
 
 
 async def stop(pid: int) -> None:
-    """Stop every thread of a process: one of them has to run first to stop the others, which still work until it did."""
+    """Stop a process. One of its threads has to run before the others are stopped, and they work until it did."""
     os.kill(pid, signal.SIGSTOP)
     async with asyncio.timeout(30):
         while not all(thread.status() == "stopped" for thread in _threads(pid)):
