@@ -5,8 +5,8 @@
 | `Pulse` | asks one host now and then whether it is there | as its HostRef; it works only while somebody waits |
 
 A host that answered before and then leaves every question unanswered for `silence` seconds is ended. Ray starts it
-again, whoever waits asks again, and the ledger decides what is done again. Only questions count whose answer would have
-been heard: an asker that itself stood still meanwhile (a machine that slept, a loop with far too much to do) knows nothing.
+again, whoever waits asks again, and the ledger decides what is done again. Only questions count whose answer would
+have been heard: an asker that itself stood still meanwhile, as on a machine that slept, knows nothing.
 """
 
 from __future__ import annotations
