@@ -40,6 +40,8 @@ def chunk_task(goal: str, plan: ProjectPlan, chunk: str, tasks: Sequence[PlanTas
         lines.append(f"- {task.id} ({task.task_type}, {task.priority}): {task.description}")
         method = f" ({task.metadata.verification_method})" if task.metadata.verification_method else ""
         lines.append(f"  Done when: {task.metadata.verification}{method}")
+        if task.status == "in_progress":
+            lines.append("  Begun before: some of it may be in the work already.")
         lines += [f"  Good when: {one}" for one in task.success_criteria]
     if done:
         lines += ["", "Done before, to build on: " + "; ".join(f"{one.id} {one.description}" for one in done)]

@@ -52,6 +52,8 @@ class TaskDetails(Kept):
     """Where an exploratory task leaves room for a better idea."""
     eval_checkpoint: bool = False
     """Whether the work is evaluated after this task."""
+    is_fix: bool = Field(default=False, exclude_if=lambda given: not given)
+    """Whether an evaluation named it: the next evaluation that names others takes its place."""
 
 
 class PlanTask(Kept):

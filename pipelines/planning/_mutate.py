@@ -14,6 +14,7 @@ from bessemer.actors.crew import RunCrew
 from bessemer.actors.judging.types import ApproachAssessment, NextTasks, Task
 from bessemer.actors.reviewers import Fence, headed
 from bessemer.cluster.run import Step
+from bessemer.pipelines.planning._chunk import open_tasks
 from bessemer.pipelines.planning._documents import PlanTask, ProjectPlan, TaskDetails
 from bessemer.pipelines.planning._graph import chunks_in_order
 from bessemer.pipelines.planning._living import sound
@@ -53,7 +54,10 @@ class Mutation(_Frozen):
 
 
 def fixes(plan: ProjectPlan, chunk: str, found: NextTasks, number: int) -> Mutation:
-    """The evaluation's tasks as tasks of the chunk: fixes first, then what evolves it where the ceiling is near."""
+    """The evaluation's tasks as tasks of the chunk: fixes first, then what evolves it where the ceiling is near.
+
+    Those that the evaluation before named are superseded, done or not: this one has seen what came of them.
+    """
     assessment = found.approach_assessment
     tasks: Sequence[Task] = found.fix_tasks
     if assessment.ceiling_status != "ceiling_not_reached" or not tasks:
@@ -66,9 +70,13 @@ def fixes(plan: ProjectPlan, chunk: str, found: NextTasks, number: int) -> Mutat
         details = TaskDetails(
             verification=task.success_criteria or task.verification or task.description,
             verification_method=task.verification_method,
+            is_fix=True,
         )
         added.append(PlanTask(id=name, chunk=chunk, description=_words(task), priority=task.priority, metadata=details))
-    return Mutation(kind="fix" if added else "none", added=tuple(added), why=found.objective)
+    if not added:
+        return Mutation(kind="none", why=found.objective)
+    before = tuple(task.id for task in open_tasks(plan, chunk) if task.metadata.is_fix)
+    return Mutation(kind="fix", added=tuple(added), superseded=before, why=found.objective)
 
 
 async def replan(

@@ -26,7 +26,7 @@ from bessemer.pipelines.planning._chunk import (
     slug,
     wants_evaluation,
 )
-from bessemer.pipelines.planning._documents import PlanTask, ProjectPlan
+from bessemer.pipelines.planning._documents import PlanTask
 from bessemer.pipelines.planning._execution import ChunkResult, ExecuteOutcome, ExecutePlan, Work
 from bessemer.pipelines.planning._living import after_attempt, with_status
 from bessemer.pipelines.planning._mutate import Mutation, fixes, replan
@@ -76,7 +76,7 @@ async def _carry_out(work: Work, chunk: str) -> bool:
                 why = f"chunk {chunk} is not done after {mutations} changes of its plan; see `bessemer plan status`"
                 return work.end("failed", "mutations", why)
         work.mutations[chunk] = mutations + 1
-        if not await _mutate(work, ended, tasks, found.tasks, mutations + 1, attempt):
+        if not await _mutate(work, ended, found.tasks, mutations + 1, attempt):
             return False
     return True
 
@@ -205,9 +205,7 @@ async def _close(work: Work, chunk: str, tasks: list[PlanTask], attempt: int, wo
     await work.living.describe(f"{name}/metadata", lambda about: after_attempt(about, plan, chunk, word, attempt))
 
 
-async def _mutate(
-    work: Work, ended: RefineOutcome, tasks: list[PlanTask], found: NextTasks | None, number: int, attempt: int
-) -> bool:
+async def _mutate(work: Work, ended: RefineOutcome, found: NextTasks | None, number: int, attempt: int) -> bool:
     """Change the chunk's plan by what was found. False where nobody knows how."""
     chunk = work.chunk
     assessment = found.approach_assessment if found else ApproachAssessment()
@@ -221,14 +219,9 @@ async def _mutate(
         why = mutation.why or ended.explanation or "the evaluation named nothing to do"
         return work.end("failed", "no_mutation", f"chunk {chunk} is not done ({ended.ending}): {why}")
     name = f"{slug(chunk)}/mutation-{number}"
-    tried = {task.id for task in tasks}
-
-    def change(plan: ProjectPlan) -> ProjectPlan:
-        # What was tried is in the work already; what it lacks are the new tasks.
-        return mutation.apply(with_status(plan, tried, "completed"))
-
+    # What was tried stays open: the next try is judged by its verification, too.
     plan = await work.living.save(
-        name, "plan_mutated", change, chunk=chunk, mutation=mutation.kind, number=number, why=mutation.why,
+        name, "plan_mutated", mutation.apply, chunk=chunk, mutation=mutation.kind, number=number, why=mutation.why,
         added=[task.id for task in mutation.added], superseded=list(mutation.superseded),
         ceiling=assessment.ceiling_status, assessment=assessment.model_dump(mode="json"),
     )  # fmt: skip

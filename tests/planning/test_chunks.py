@@ -90,6 +90,15 @@ def test_fixes_come_first_and_evolution_joins_near_the_ceiling():
     assert [one.id for one in changed.tasks][-2:] == ["C01-M2-1", "C01-M2-2"]
 
 
+def test_what_an_evaluation_named_is_superseded_by_the_next_one_and_the_plans_own_tasks_stay_open():
+    first = fixes(plan(), "C01_base", found_tasks("ceiling_not_reached"), 1).apply(plan())
+    second = fixes(first, "C01_base", found_tasks("ceiling_not_reached"), 2).apply(first)
+    left = [task.id for task in open_tasks(second, "C01_base")]
+    assert left == [*(task.id for task in open_tasks(plan(), "C01_base")), "C01-M2-1"]
+    assert second.by_id()["C01-M1-1"].status == "superseded"
+    assert check_plan(second.model_dump(mode="json")).document == second, "a file keeps whose task it is"
+
+
 def test_a_change_that_would_break_the_plan_is_not_made():
     broken = Mutation(kind="replan", added=(PlanTask.model_validate(task("X", "C01_base", "nowhere")),))
     assert broken.apply(plan()) == plan()
