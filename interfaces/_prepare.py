@@ -32,6 +32,7 @@ from bessemer.actors.run_host import RunSpec
 from bessemer.cluster.errors import UnpricedModel, UsageError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.home import Home, code_hash
+from bessemer.cluster.identity import this_process
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.run import Urgency
 from bessemer.cluster.sandbox import find_door
@@ -229,6 +230,12 @@ def remember_plan(home: Home, spec: RunSpec) -> Path:
     text = json.dumps({"pipeline": spec.pipeline, **spec.pins}, indent=2) + "\n"
     write_atomic(directory / "plan.json", text.encode())
     return directory
+
+
+def remember(prepared: Prepared) -> None:
+    """Write the run's folder, what it was started with, and who drives it: `run cancel` looks for that process."""
+    directory = remember_plan(prepared.home, prepared.spec)
+    write_atomic(directory / "driver.json", json.dumps({"driver": str(this_process("driver"))}).encode())
 
 
 def versions(settings: Settings) -> dict[str, Any]:

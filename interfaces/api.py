@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bessemer.actors.run_host import RunSpec
+from bessemer.cluster.errors import BessemerError
 from bessemer.cluster.money import parse_usd
 from bessemer.cluster.settings import Settings, load_settings
-from bessemer.interfaces._prepare import Prepared, Request, prepare_evaluate, prepare_refine
+from bessemer.interfaces._driver import Driver
+from bessemer.interfaces._prepare import Prepared, Request, prepare_evaluate, prepare_refine, remember
 from bessemer.interfaces._session import driving
 from bessemer.pipelines.evaluate import EvaluateOutcome
 from bessemer.pipelines.refine import RefineOutcome
@@ -43,6 +47,7 @@ async def refine(
     `cost_budget` is in dollars, `time_budget` in seconds; `budget_account` names an account that pays beside it.
     Returns however the run ended, budget and deadline included; raises a BessemerError only where nothing could be
     run at all.
+    Cancelling it stops the run: what was accepted is saved, and `bessemer run resume` goes on with it.
     """
     resolved = settings or load_settings()
     request = Request(
@@ -104,9 +109,20 @@ async def _run(prepared: Prepared, settings: Settings, on_event: OnEvent | None)
     session = driving(prepared.home, settings)
     driver = await asyncio.to_thread(session.__enter__)
     try:
+        await asyncio.to_thread(remember, prepared)
         await driver.start(prepared.spec)
-        outcome = await driver.watch(prepared.spec, on_event or (lambda event: None))
+        outcome = await _watch(driver, prepared.spec, on_event or (lambda event: None))
         await driver.flush()
         return outcome
     finally:
         await asyncio.to_thread(session.__exit__, None, None, None)
+
+
+async def _watch(driver: Driver, spec: RunSpec, on_event: OnEvent) -> dict[str, Any]:
+    """Follow the run to its end. Being cancelled, by Ctrl-C or `run cancel` for example, stops it cleanly."""
+    try:
+        return await driver.watch(spec, on_event)
+    except asyncio.CancelledError:
+        with contextlib.suppress(BessemerError):
+            await driver.cancel(spec.run)
+        raise

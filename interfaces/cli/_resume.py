@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
-from bessemer.cluster.errors import RunDiverged, RunIsOpen, UsageError
+from bessemer.cluster.errors import RunDiverged, RunIsOpen, UsageError, WorkspaceError
 from bessemer.cluster.home import Home
 from bessemer.cluster.identity import read_owner
 from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
+from bessemer.cluster.workspace import Repository
 from bessemer.interfaces._prepare import Prepared, assemble, versions
 from bessemer.interfaces._session import driving
+from bessemer.interfaces.cli._frame import say
 from bessemer.pipelines._base import pipeline_named
-from bessemer.pipelines.refine import RefinePlan
+from bessemer.pipelines.refine import RefinePlan, last_accepted
 
 if TYPE_CHECKING:
     from bessemer.cluster.ledger import RunRow
@@ -69,25 +71,62 @@ def _refuse_if_held(row: RunRow) -> None:
 
 
 def prepare_fork(row: RunRow, home: Home, settings: Settings) -> Prepared:
-    """A new run with the old one's plan, starting from what the old one had accepted last."""
+    """A new run with the old one's plan, starting from what the old one had accepted last; says which work that is.
+
+    Raises WorkspaceError where the old run's repository is gone.
+    """
     if row.pipeline not in ("refine", "evaluate"):
         raise UsageError(f"run {row.run} is a {row.pipeline}, which has no work to go on from; start it anew")
     directory = home.run_directory(row.run)
-    try:
-        pins: dict[str, Any] = json.loads((directory / "plan.json").read_text())
-        outcome: dict[str, Any] = json.loads((directory / "outcome.json").read_text())
-    except (OSError, ValueError):
-        pins, outcome = dict(row.pins), {}
+    # The ledger forgets what was pruned; the run's folder does not.
+    pins = row.pins if "plan" in row.pins else _read(directory / "plan.json")
     if "plan" not in pins:
         raise UsageError(f"run {row.run} has no plan left to fork; start it anew")
-    plan = pipeline_named(row.pipeline).plan.model_validate(pins["plan"])
-    if isinstance(plan, RefinePlan) and outcome.get("result") and Path(outcome["result"]).is_dir():
-        plan = plan.model_copy(update={"source": outcome["result"]})
-    return assemble(row.pipeline, plan, settings, settings.budget.run, ())
+    plan = RefinePlan.model_validate(pins["plan"])
+    if commit := _accepted_by(row.run, home):
+        plan = plan.model_copy(update={"source": str(asyncio.run(_export_accepted(directory, row.run, commit)))})
+        begin = f"starting from the work that run {row.run} accepted last ({commit[:12]})"
+    else:
+        begin = f"run {row.run} has no accepted work: starting from the original work in {plan.source}"
+    prepared = assemble(row.pipeline, plan, settings, settings.budget.run, (begin,))
+    for notice in prepared.notices:
+        say(notice)
+    return prepared
+
+
+def _accepted_by(run: str, home: Home) -> str:
+    """The commit that a run accepted last; empty where it accepted none.
+
+    The journal comes first: an outcome may be of an earlier time, where a run was resumed and then killed.
+    """
+    with Ledger.open(home.ledger_url) as ledger:
+        journalled = last_accepted(ledger, run)
+    outcome = _read(home.run_directory(run) / "outcome.json")
+    return journalled or str(outcome.get("commit", "") if outcome.get("changed_files") else "")
+
+
+async def _export_accepted(directory: Path, run: str, commit: str) -> Path:
+    """Write accepted work to where the end of its run would have left it."""
+    repository = directory / "repository"
+    if not await asyncio.to_thread(repository.is_dir):
+        raise WorkspaceError(
+            f"run {run} accepted {commit[:12]}, but its repository {str(repository)!r} is gone; start it anew"
+        )
+    await Repository(repository).export_tree(commit, directory / "result", replace=True)
+    return directory / "result"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str:
-    """Stop a run wherever it goes on: in the warm cluster, or under the terminal that started it."""
+    """Stop a run wherever it goes on: in the warm cluster, or under the process that started it."""
     overnight = row.status == "interrupted" and row.pins.get("plan", {}).get("urgency") == "overnight"
     if row.status != "open" and not overnight:
         return f"run {row.run} is not under way: it is {row.status}"
@@ -98,13 +137,10 @@ def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str
     driver_of = _driver_of(home.run_directory(row.run))
     if driver_of is not None:
         os.kill(driver_of, signal.SIGINT)
-        return f"asked the terminal that runs {row.run} (process {driver_of}) to stop"
+        return f"asked process {driver_of}, which runs {row.run}, to stop"
     return f"run {row.run} is held by nobody; resume with: bessemer run resume {row.run}"
 
 
 def _driver_of(directory: Path) -> int | None:
-    try:
-        owner = read_owner(json.loads((directory / "driver.json").read_text())["driver"])
-    except (OSError, ValueError, KeyError):
-        return None
+    owner = read_owner(str(_read(directory / "driver.json").get("driver", "")))
     return None if owner is None or owner.is_dead or owner.pid == os.getpid() else owner.pid

@@ -11,14 +11,12 @@ from typing import Any
 from bessemer.actors._backend_service import book_of
 from bessemer.actors.backends import priced_as
 from bessemer.cluster.errors import BessemerError, UsageError
-from bessemer.cluster.files import write_atomic
-from bessemer.cluster.identity import this_process
 from bessemer.cluster.lake import Lake
 from bessemer.cluster.money import MicroDollars, parse_usd
 from bessemer.cluster.settings import Settings, load_settings, parse_duration
 from bessemer.cluster.workspace import size_of_work
 from bessemer.interfaces._driver import Driver
-from bessemer.interfaces._prepare import Prepared, remember_plan
+from bessemer.interfaces._prepare import Prepared, remember
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli import _screen
 from bessemer.interfaces.cli._progress import open_view
@@ -118,12 +116,6 @@ async def run_to_end(prepared: Prepared, settings: Settings, address: str, as_js
         if problem := await driver.flush():
             print(problem, file=sys.stderr)
     return outcome
-
-
-def remember(prepared: Prepared) -> None:
-    """Write the run's folder, what it was started with, and who drives it."""
-    directory = remember_plan(prepared.home, prepared.spec)
-    write_atomic(directory / "driver.json", json.dumps({"driver": str(this_process("driver"))}).encode())
 
 
 def finish(outcome: dict[str, Any], prepared: Prepared, *, as_json: bool, apply: bool = False) -> int:

@@ -40,7 +40,7 @@ async def produce(progress: Progress, tasks: list[Task], label: str = "build") -
         builds += [candidate for candidates, _ in found for candidate in candidates]
         winners = {task.id: winner for task, (_, winner) in zip(batch, found, strict=True) if winner is not None}
         merged = await _merge(progress, f"{label}/merge-{len(tried)}", base, baseline, winners)
-        progress.accept(merged.commit, merged.probes)
+        await progress.accept(merged.commit, merged.probes)
         accepted += merged.taken
         tried += [task.id for task in batch]
         progress.count_attempts(batch)
@@ -74,7 +74,7 @@ async def guard(progress: Progress, answer: Answer) -> Answer:
         )
     previous = progress.submissions[-1]
     progress.crew.people.tell("guard", verdict="fail", note="the previous submission stands")
-    progress.accept(previous.commit, previous.probes)
+    await progress.accept(previous.commit, previous.probes)
     return answer.model_copy(update={"commit": previous.commit, "probes": previous.probes, "guard": verdict})
 
 

@@ -11,6 +11,7 @@ from bessemer.actors.probes.base import ProbeResult
 from bessemer.actors.reviewers import Evaluation, JudgePanel
 from bessemer.cluster.run import Run
 from bessemer.pipelines._base import Ending
+from bessemer.pipelines.refine._accepted import journal_accepted
 from bessemer.pipelines.refine._plan import Answer, RefinePlan, RoundSummary, Submission, Work
 from bessemer.pipelines.refine._records import round_row
 
@@ -45,6 +46,7 @@ class Progress:
         self.raised: list[int] = []
         """Rounds after which met criteria were raised."""
         self._scratch_count = 0
+        self._accepted_count = 0
 
     @property
     def taken_in(self) -> Work:
@@ -82,8 +84,11 @@ class Progress:
             return ()
         return (str(self.files.hand_off(self.number - 1)),)
 
-    def accept(self, commit: str, probes: tuple[ProbeResult, ...]) -> None:
-        """Make a commit the base of what follows."""
+    async def accept(self, commit: str, probes: tuple[ProbeResult, ...]) -> None:
+        """Make a commit the base of what follows, journalled first so that a run killed here is forked from it."""
+        if commit != self.accepted:
+            self._accepted_count += 1
+            await journal_accepted(self.run, self._accepted_count, commit)
         self.accepted, self.measured = commit, probes
 
     def count_attempts(self, tasks: list[Task]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -27,10 +28,16 @@ def test_apply_writes_the_result_back_and_a_fork_goes_on_from_it(world: World) -
     assert "return a + b" in (world.project / "calc.py").read_text()
     assert (world.project / "NOTES.md").read_text() == "# Notes\n\nNot committed yet.\n"
 
+    # As if it had been killed: only the end of a run leaves these.
+    files = world.root / ".bessemer" / "runs" / run
+    (files / "outcome.json").unlink()
+    shutil.rmtree(files / "result")
     forked = world.command("run", "fork", run[:-2], "--json")
     again = done(forked)
     assert (again["ending"], forked.returncode) == ("converged", 0)
     assert again["run"] != run
+    said = (world.root / "driver.log").read_text()
+    assert f"starting from the work that run {run} accepted last ({outcome['commit'][:12]})" in said
     assert len(again["rounds"]) == 1, "the fork starts from what the first run had reached"
     assert [probe["passed"] for probe in again["before"] if probe["probe"] == "pytest"] == [2]
 
