@@ -24,7 +24,9 @@ from bessemer.interfaces._prepare import (
     usable,
     user_criteria,
 )
+from bessemer.interfaces._work import plans_root
 from bessemer.pipelines.consensus import ConsensusPlan, Pace, Policy, RuleName, find
+from bessemer.pipelines.planning import MODES as DOCUMENTS
 
 MAX_AGENTS = 100
 MAX_CONTEXT_BYTES = 400_000
@@ -41,7 +43,7 @@ class PanelRequest:
     criteria: str | None = None
     criteria_file: str | None = None
     criteria_preset: str | None = None
-    context: Path | None = None
+    context: Sequence[Path] = ()
     artifacts: Sequence[Path] = ()
     cwd_context: bool = True
     focus: str = ""
@@ -78,13 +80,15 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
         criteria = criteria or load_preset("default")
         if not request.artifacts and not request.cwd_context:
             raise UsageError("there is nothing to evaluate; give --artifacts, or leave out --no-cwd-context")
+    if request.mode in DOCUMENTS:
+        criteria = criteria or load_preset(DOCUMENTS[request.mode].criteria_preset)
     asked = Request(overnight=request.overnight)
     plan = ConsensusPlan(
         task=_task(request),
         mode=request.mode,
         backends=backends,
         criteria=criteria,
-        context=_read(request.context, "--context") if request.context else "",
+        context="\n\n".join(_read(path, "--context") for path in request.context),
         artifacts=tuple(str(_there(request.cwd / path)) for path in request.artifacts),
         source=str(request.cwd.resolve()) if request.cwd_context else "",
         focus=request.focus,
@@ -97,6 +101,7 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
         time_budget=request.time_budget,
         work_dir=_work_dir(request),
         output_file=str((request.cwd / request.output_file).resolve()) if request.output_file else "",
+        plans_root=str(plans_root(settings)) if request.mode in DOCUMENTS else "",
         urgency=choose_urgency(asked, settings, backends, notices),
     )
     if len(backends) == 1:

@@ -23,9 +23,9 @@ from bessemer.interfaces._prepare import (
     prepare_refine,
     user_criteria,
 )
-from bessemer.interfaces._work import find_source
+from bessemer.interfaces._work import find_source, plans_root
 from bessemer.pipelines.planning import PlanFolder, ProjectPlan, chunks_in_order
-from bessemer.pipelines.planning.draft import Depth, DraftPlan
+from bessemer.pipelines.planning.draft import Depth, DraftPlan, size_in_words
 from bessemer.pipelines.planning.execute import ExecutePlan
 from bessemer.pipelines.refine import RefinePlan
 from bessemer.pipelines.step import Agent, StepPlan
@@ -42,11 +42,13 @@ class DraftOptions:
     context: Sequence[Path] = ()
     depth: Depth = "dynamic"
     chunks: int | None = None
+    backends: Sequence[str] = ()
+    """A panel that decides on the document; empty where one model writes it."""
 
-
-def plans_root(settings: Settings) -> Path:
-    """Where a project's plans are: `plans/` in its state directory."""
-    return Path(settings.state_dir).expanduser().absolute() / "plans"
+    @property
+    def size(self) -> str:
+        """How large the document is to be, in words."""
+        return size_in_words(self.depth, self.chunks)
 
 
 def prepare_draft(request: Request, options: DraftOptions, settings: Settings) -> Prepared:

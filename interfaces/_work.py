@@ -58,3 +58,8 @@ def find_python(python: str | None, source: Path) -> str:
     root = source if source.is_dir() else source.parent
     candidates = [root / ".venv" / "bin" / "python", root / "venv" / "bin" / "python"]
     return next((str(path) for path in candidates if os.access(path, os.X_OK)), sys.executable)
+
+
+def plans_root(settings: Settings) -> Path:
+    """Where a project's plans are: `plans/` in its state directory."""
+    return Path(settings.state_dir).expanduser().absolute() / "plans"

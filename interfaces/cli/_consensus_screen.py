@@ -36,6 +36,8 @@ def consensus(outcome: ConsensusOutcome) -> None:
     if outcome.result:
         console.print(f"result: {outcome.result}", soft_wrap=True)
     console.print(f"files:  {outcome.directory}", soft_wrap=True)
+    if outcome.plan_id:
+        console.print(f"kept as {outcome.plan_id}; see: bessemer {outcome.mode} show {outcome.plan_id}", soft_wrap=True)
 
 
 def _money(outcome: ConsensusOutcome) -> str:

@@ -48,6 +48,8 @@ class ConsensusPlan(Plan):
     """Absolute path; empty is the run's own folder."""
     output_file: str = ""
     """Absolute path of a copy of the result."""
+    plans_root: str = ""
+    """Absolute path of the folder in which a decided plan or specification is kept as a living document."""
     max_output_tokens: int = 8192
     timeout: float = 300.0
     """Seconds for each call."""
@@ -144,6 +146,8 @@ class ConsensusOutcome(Outcome):
     """Absolute path of the work directory."""
     files: tuple[str, ...] = ()
     """What the answer became, relative to the work directory."""
+    plan_id: str = ""
+    """The living document that a decided plan or specification became."""
 
     def record(self) -> RunRecord:
         about = {"task": self.task, "eval_backend": " ".join(one.backend for one in self.agents), "rounds": self.rounds}

@@ -22,20 +22,22 @@ def posterior(beliefs: Mapping[str, str], accuracies: Mapping[str, float]) -> di
     for agent, answer in beliefs.items():
         groups.setdefault(answer, []).append(agent)
     wrong = {answer: _wrong(agents, accuracies) for answer, agents in groups.items()}
-    nobody = sum(wrong.values())
+    # Sums that are exact have no order: another order of the panel must not change the last digit.
+    nobody = math.fsum(wrong.values())
     likely = {
-        answer: nobody - wrong[answer] + sum(math.log(_accuracy(one, accuracies)) for one in agents)
+        answer: nobody - wrong[answer] + math.fsum(math.log(_accuracy(one, accuracies)) for one in agents)
         for answer, agents in groups.items()
     }
     top = max([nobody, *likely.values()])
     weights = {answer: math.exp(one - top) for answer, one in likely.items()}
-    whole = sum(weights.values()) + math.exp(nobody - top)
+    whole = math.fsum([*weights.values(), math.exp(nobody - top)])
     return {answer: weight / whole for answer, weight in weights.items()}
 
 
 def _wrong(agents: list[str], accuracies: Mapping[str, float]) -> float:
     """Logarithm of the chance that all of these are wrong, and alike."""
-    return sum(math.log(1 - _accuracy(one, accuracies)) for one in agents) + (len(agents) - 1) * math.log(COINCIDENCE)
+    alike = (len(agents) - 1) * math.log(COINCIDENCE)
+    return math.fsum(math.log(1 - _accuracy(one, accuracies)) for one in agents) + alike
 
 
 def _accuracy(agent: str, accuracies: Mapping[str, float]) -> float:

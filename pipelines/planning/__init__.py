@@ -10,9 +10,9 @@ from bessemer.pipelines.planning._documents import (
     TaskDetails,
 )
 from bessemer.pipelines.planning._ears import Ears, NotEars, parse_ears
-from bessemer.pipelines.planning._folder import PlanFolder, PlanMetadata, create, find, plans
+from bessemer.pipelines.planning._folder import PlanFolder, PlanMetadata, create, find, new_id, plans
 from bessemer.pipelines.planning._graph import Problem, chunks_in_order, in_order
-from bessemer.pipelines.planning._modes import PLAN_MODE, SPEC_MODE, Mode
+from bessemer.pipelines.planning._modes import MODES, PLAN_MODE, SPEC_MODE, Mode
 from bessemer.pipelines.planning._reading import (
     check_document,
     check_plan,
@@ -24,6 +24,7 @@ from bessemer.pipelines.planning._reading import (
 )
 
 __all__ = [
+    "MODES",
     "PLAN_MODE",
     "SPEC_MODE",
     "Document",
@@ -48,6 +49,7 @@ __all__ = [
     "find",
     "in_order",
     "kind_of",
+    "new_id",
     "parse_ears",
     "plans",
     "read_document",

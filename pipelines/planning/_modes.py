@@ -139,4 +139,4 @@ def write_document(path: Path, document: Document) -> Path:
 
 PLAN_MODE = DocumentMode("plan", PlanAnswer)
 SPEC_MODE = DocumentMode("spec", SpecAnswer)
-MODES: dict[Kind, DocumentMode] = {"plan": PLAN_MODE, "spec": SPEC_MODE}
+MODES: dict[str, DocumentMode] = {"plan": PLAN_MODE, "spec": SPEC_MODE}

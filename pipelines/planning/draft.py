@@ -113,15 +113,20 @@ async def _write(step: Step, crew: RunCrew, plan: DraftPlan, token: str) -> Draf
 def prompt_for(mode: DocumentMode, plan: DraftPlan, token: str) -> str:
     """What the writer is asked: the goal and what belongs to it, as data."""
     fence = Fence(token, [plan.task, plan.context])
-    size = DEPTHS[plan.depth] + (f", in {plan.chunks} chunks" if plan.chunks else "")
     return headed(
         {
             "The goal" if mode.name == "plan" else "The problem": fence.around("task", plan.task),
             "Context": fence.around("context", plan.context) if plan.context else "",
             "What it will be judged by": show_criteria(plan.criteria) if plan.criteria else "",
-            "Size": size[:1].upper() + size[1:] + ".",
+            "Size": size_in_words(plan.depth, plan.chunks),
         }
     )
+
+
+def size_in_words(depth: Depth, chunks: int | None) -> str:
+    """How large a document is to be, as a sentence."""
+    size = DEPTHS[depth] + (f", in {chunks} chunks" if chunks else "")
+    return f"{size[:1].upper()}{size[1:]}."
 
 
 async def _keep(run: Run, plan: DraftPlan, data: dict[str, Any]) -> str:

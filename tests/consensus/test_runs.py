@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from bessemer.pipelines.planning import PlanFolder
 from tests.consensus._world import PanelWorld, answered, rule, voted
 from tests.crash._world import done, kill, launched
+from tests.planning._scenario import CYCLE, SOUND
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -73,6 +75,23 @@ def test_equal_answers_decide_in_one_round_and_thrift_asks_no_more_than_it_must(
     assert len(world.served()) == 3
     assert outcome["saved"]["calls"] == 2
     assert outcome["saved"]["at_most"] > 0
+
+
+def test_a_panel_decides_on_a_plan_that_is_kept_like_any_other(world: PanelWorld) -> None:
+    def reply(plan: dict[str, Any]) -> dict[str, Any]:
+        return {"action": "answer", "reason": "so it goes", "answer": plan}
+
+    world.script(rule(reply(CYCLE), backend="scripted/c"), rule(reply(SOUND), purpose="consensus"))
+    panel = ["--backends", "scripted/a", "scripted/b", "scripted/c"]
+    driver = world.command("plan", "new", "Make the notes", "--depth", "shallow", "--json", *panel)
+    launched(driver)
+    outcome = done(driver)
+    assert (driver.returncode, outcome["ending"], outcome["decision"]["how"]) == (0, "decided", "agreement"), outcome
+    (path,) = (world.root / ".bessemer" / "plans").iterdir()
+    folder = PlanFolder(path)
+    assert (folder.id, folder.metadata.last_planning_mode) == (outcome["plan_id"], "multi")
+    assert [task.id for task in folder.plan().tasks] == ["F001", "F002"]
+    assert "5 to 10 items" in folder.metadata.planning_prompt
 
 
 @pytest.mark.long
