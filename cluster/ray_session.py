@@ -162,6 +162,8 @@ def _end(port: str | int) -> bool:
 def join(address: str = "", *, private: bool = False, num_cpus: int | None = None) -> Joined:
     """Become a driver: of `address`, else of the warm cluster, else of a private cluster that ends with this process.
 
+    `auto` is the warm cluster, else the one that Ray finds on this machine.
+
     Raises ClusterError, in one line, when there is nothing to join at an address or Ray does not start.
     """
     import ray
@@ -176,7 +178,10 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
     _set_environment()
     _keep_standard_output()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    warm = None if address or private else warm_cluster()
+    warm = None if private or address not in ("", "auto") else warm_cluster()
+    if warm:
+        # Ray's own `auto` does not look where the warm cluster keeps its files.
+        address = ""
     if not address:
         _use_own_token()
     try:

@@ -53,7 +53,7 @@ HOST = """
 import json, ray
 from bessemer.actors.limiter import Limiter
 from bessemer.cluster import ray_session
-ray_session.join()
+ray_session.join("auto")
 host = Limiter.options(name="limiter", namespace="test", lifetime="detached").remote()
 print(json.loads(ray.get(host.describe.remote(b"{}")))["ok"]["pid"])
 """
@@ -63,7 +63,10 @@ def test_a_host_ends_with_its_raylet_whatever_ray_s_timers_do(own: Path, monkeyp
     # As long as a clock that was set back keeps Ray's own check from being made.
     monkeypatch.setenv("RAY_raylet_death_check_interval_milliseconds", "3600000")
     warm = ray_session.start_warm(1)
-    started = subprocess.run([sys.executable, "-c", HOST], capture_output=True, text=True, timeout=120, check=True)
+    # A command of its own, which finds the cluster and its token by itself.
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+    line = [sys.executable, "-c", HOST]
+    started = subprocess.run(line, env=fresh, capture_output=True, text=True, timeout=120, check=True)
     host = psutil.Process(int(started.stdout))
     assert host.is_running()
     psutil.Process(warm.raylet).kill()
