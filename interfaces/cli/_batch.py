@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +38,14 @@ class BatchRow(BaseModel):
     """What is held for it: the worst case of every call in it."""
     runs: tuple[str, ...]
     since: datetime
+
+
+class Cancelled(NamedTuple):
+    """What became of the wish to cancel a batch."""
+
+    batch: BatchRow
+    asked: bool
+    """Whether its vendor was asked; false where it had ended already."""
 
 
 def batches(config: Sequence[Path] | None) -> list[BatchRow]:
@@ -82,8 +91,8 @@ def show(rows: list[BatchRow]) -> None:
     show_table(columns, shown, nothing="no call waits for a batch", numbers=numbers, whole=("state", *numbers))
 
 
-async def cancel(batch: str, config: Sequence[Path] | None, address: str) -> str:
-    """Ask the vendor; returns what to tell. Raises UsageError where no batch of that name is out."""
+async def cancel(batch: str, config: Sequence[Path] | None, address: str) -> Cancelled:
+    """Ask the vendor. Raises UsageError where no batch of that name is out."""
     settings = load_settings(files=config or [])
     home = home_of(settings)
     row = _only(batch, [one for one in batches(config) if one.batch.startswith(batch)])
@@ -92,7 +101,13 @@ async def cancel(batch: str, config: Sequence[Path] | None, address: str) -> str
     with driving(home, settings, address=address):
         host = backend_ref(home, f"batch/{row.provider}/{row.account}")
         done = await ask(host, "cancel_batch", encode({"batch": row.batch}), within=CANCEL_SECONDS)
-    if not done:
+    return Cancelled(row, bool(done))
+
+
+def words_for(done: Cancelled) -> str:
+    """What to tell a person."""
+    row = done.batch
+    if not done.asked:
         return f"batch {row.batch} has ended already; see `bessemer batch list`"
     return f"asked {row.provider} to cancel batch {row.batch} with {row.calls} calls; what it answered is kept"
 

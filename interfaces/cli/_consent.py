@@ -14,6 +14,7 @@ from bessemer.cluster.settings import Settings
 from bessemer.interfaces import _configurations as configurations
 from bessemer.interfaces._prepare import Prepared
 from bessemer.interfaces.cli import _screen, _start
+from bessemer.interfaces.cli._questions import confirmed
 
 
 def agree(
@@ -40,5 +41,5 @@ def agree(
     for one in others:
         print(f"  also there ({one.place}): -c {one.path}", file=sys.stderr)
     _screen.estimate(found)
-    if not typer.confirm(f"Use {models}?", default=True, err=True):
+    if not confirmed(f"Use {models}?", default=True):
         raise typer.Exit(130)

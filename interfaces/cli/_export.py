@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.workspace import Repository, export_branch, export_files, export_patch, export_to
@@ -25,8 +25,17 @@ class Place:
             raise UsageError("say where the result goes, one way: --to PATH, --branch NAME or --patch FILE")
 
 
-async def export_result(directory: Path, run: str, pipeline: str, place: Place) -> str:
-    """Hand out the result of the run whose files lie in `directory`; returns a line that says where it went.
+class Handed(NamedTuple):
+    """A result that was handed out."""
+
+    said: str
+    """Where it went, for people."""
+    facts: dict[str, Any]
+    """The same for a script: the place by the name of its flag, and how many files it holds or changes."""
+
+
+async def export_result(directory: Path, run: str, pipeline: str, place: Place) -> Handed:
+    """Hand out the result of the run whose files lie in `directory`.
 
     Raises UsageError where there is no result, for a place that is taken, and for a branch or a patch of what is
     only files.
@@ -44,15 +53,18 @@ async def export_result(directory: Path, run: str, pipeline: str, place: Place) 
     return await _export_commit(Repository(directory / "repository"), base, commit, Path(outcome["source"]), place)
 
 
-async def _export_commit(repository: Repository, base: str, commit: str, source: Path, place: Place) -> str:
+async def _export_commit(repository: Repository, base: str, commit: str, source: Path, place: Place) -> Handed:
     if place.folder is not None:
         done = await export_to(repository, commit, base, place.folder)
-        return f"wrote the result to {done.target} ({len(done.changed)} files changed)"
+        said = f"wrote the result to {done.target} ({len(done.changed)} files changed)"
+        return Handed(said, {"to": done.target, "changed": len(done.changed)})
     if place.patch is not None:
         done = await export_patch(repository, base, commit, place.patch)
-        return f"wrote {done.target}; apply it with: git apply {done.target}"
+        said = f"wrote {done.target}; apply it with: git apply {done.target}"
+        return Handed(said, {"patch": done.target, "changed": len(done.changed)})
     done = await export_branch(repository, commit, source, str(place.branch))
-    return f"made branch {done.target} at {done.commit[:12]}"
+    said = f"made branch {done.target} at {done.commit[:12]}"
+    return Handed(said, {"branch": done.target, "commit": done.commit, "changed": len(done.changed)})
 
 
 def _answer_files(outcome: dict[str, Any]) -> dict[str, Path]:
@@ -80,10 +92,11 @@ FILES_OF: dict[str, Callable[[dict[str, Any]], dict[str, Path]]] = {
 """Where the files of a result are that is no commit, by pipeline."""
 
 
-async def _export_found(found: dict[str, Path], pipeline: str, run: str, place: Place) -> str:
+async def _export_found(found: dict[str, Path], pipeline: str, run: str, place: Place) -> Handed:
     if place.folder is None:
         raise UsageError(f"run {run} is a {pipeline}: its result is files without a history; give --to PATH")
     if not found:
         raise UsageError(f"run {run} ended without a result; see `bessemer run show {run}`")
     done = await export_files(found, place.folder)
-    return f"wrote the result to {done.target} ({len(done.changed)} files)"
+    said = f"wrote the result to {done.target} ({len(done.changed)} files)"
+    return Handed(said, {"to": done.target, "files": len(done.changed)})

@@ -20,6 +20,10 @@ PLACE, LIMITS = "Where and how", "Limits"
 Backend = Annotated[
     str | None, typer.Option("--backend", help="The model that works, provider/model.", rich_help_panel=PLACE)
 ]
+Panel = Annotated[
+    list[str] | None,
+    typer.Option("--backends", help="Several models that answer, vote and decide.", rich_help_panel=PLACE),
+]
 Context = Annotated[
     list[Path] | None,
     typer.Option("--context", metavar="FILE", help="Text files to know of; repeatable.", rich_help_panel=PLACE),
@@ -76,11 +80,32 @@ def draft(
     from bessemer.interfaces.cli._consent import agree
 
     settings = _start.settings_for(config, no_sandbox=False)
-    prepared = prepare_draft(request, options, settings)
+    prepared = _by_panel(request, options, settings) if options.backends else prepare_draft(request, options, settings)
     if dry_run:
         _start.show_plan(prepared, settings, as_json)
         return
-    said = bool(yes or config or request.build_backend or settings.eval.backends)
+    said = bool(yes or config or request.build_backend or options.backends or settings.eval.backends)
     agree(prepared, settings, config or [], said=said, flag="--backend")
     outcome = run_and_return(prepared, settings, config, address=address, as_json=as_json)
     raise typer.Exit(_start.finish(outcome, prepared, as_json=as_json))
+
+
+def _by_panel(request: Request, options: DraftOptions, settings: Settings) -> Prepared:
+    """The same as a consensus on a plan or a specification."""
+    from bessemer.cluster.errors import UsageError
+    from bessemer.interfaces._prepare_consensus import PanelRequest, prepare_consensus
+
+    if request.build_backend:
+        raise UsageError("--backend and --backends were both given; name one model that writes, or several that decide")
+    panel = PanelRequest(
+        task=f"{request.task}\n\nSize: {options.size}" if request.task.strip() else "",
+        mode=options.mode,
+        backends=options.backends,
+        criteria_file=request.criteria_file,
+        criteria_preset=request.criteria_preset,
+        context=options.context,
+        cost_budget=request.cost_budget,
+        account=request.account,
+        time_budget=request.time_budget,
+    )
+    return prepare_consensus(panel, settings)

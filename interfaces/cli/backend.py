@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from bessemer.interfaces.cli._options import Json
 
 if TYPE_CHECKING:
     from bessemer.interfaces._backends import BackendRow
@@ -16,7 +21,6 @@ app = typer.Typer(help="See which models can be reached, and what they cost.")
 NUMBERS = ("$/M in", "$/M out", "context")
 
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -89,12 +93,19 @@ def check(
 def login(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="claude-code, codex, gemini-cli or copilot.")],
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Log in with an agent's own subscription, in a HOME kept for it. Its calls are unmetered: any cap refuses them."""
     from bessemer.cluster.settings import load_settings
     from bessemer.interfaces._agent_login import log_in
+    from bessemer.interfaces.cli._frame import emit
 
-    raise typer.Exit(log_in(agent, load_settings(files=config or []).backends))
+    settings = load_settings(files=config or []).backends
+    with _programs_write_to_stderr() if as_json else contextlib.nullcontext():
+        code = log_in(agent, settings)
+    if as_json:
+        emit({"agent": agent.replace("_", "-"), "logged_in": code == 0, "exit_code": code})
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -131,6 +142,18 @@ def simulate(
         books=books,
     )
     run(settings, port, xai_port, as_json=as_json, with_stdin=end_with_stdin)
+
+
+@contextlib.contextmanager
+def _programs_write_to_stderr() -> Iterator[None]:
+    """Give programs that are started meanwhile stderr as their stdout, which is for records."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _limits_now() -> dict[str, dict[str, Any]]:

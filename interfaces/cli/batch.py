@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+
 app = typer.Typer(help="List and cancel the vendors' batches that overnight calls are in.")
 
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 
 
@@ -39,9 +40,14 @@ def cancel(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="The batch, or the start of its id.")],
     config: Config = None,
     address: Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Ask the vendor to cancel a batch. What it had answered is kept and paid; the other calls fail as cancelled."""
     from bessemer.interfaces.cli import _batch
-    from bessemer.interfaces.cli._frame import say
+    from bessemer.interfaces.cli._frame import emit, say
 
-    say(asyncio.run(_batch.cancel(batch, config, address)))
+    done = asyncio.run(_batch.cancel(batch, config, address))
+    row = done.batch
+    if as_json:
+        emit({"batch": row.batch, "provider": row.provider, "calls": row.calls, "asked": done.asked})
+    say(_batch.words_for(done))

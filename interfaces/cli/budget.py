@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+
 if TYPE_CHECKING:
     from bessemer.cluster.ledger import Ledger
 
@@ -18,7 +20,6 @@ doubts = typer.Typer(help="Calls that were lost in flight and stay charged at th
 ledger_app = typer.Typer(help="Move the ledger, and keep it small.")
 app.add_typer(doubts, name="doubts")
 
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 
 
@@ -46,6 +47,7 @@ def show(as_json: Json = False, config: Config = None) -> None:
 def set_cap(
     scope: Annotated[str, typer.Argument(help="run:ID, day:YYYY-MM-DD, account:NAME or queue:NAME.")],
     usd: Annotated[str, typer.Argument(help="Dollars, or `none`.")],
+    as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Change a cap, or set one for a day, an account or a queue. One below what is used only stops new calls."""
@@ -54,6 +56,7 @@ def set_cap(
     from bessemer.cluster.ledger import SetCap
     from bessemer.cluster.ledger.operations import Refusal
     from bessemer.cluster.money import parse_usd
+    from bessemer.interfaces.cli._frame import emit
 
     cap = None if usd == "none" else parse_usd(usd, "cap")
     with _ledger(config) as ledger:
@@ -63,6 +66,8 @@ def set_cap(
         (answer,) = ledger.apply([SetCap(scope=scope, cap=cap, version=known.get(scope, 0) + 1)])
     if isinstance(answer, Refusal):
         raise UsageError(answer.message)
+    if as_json:
+        emit({"scope": scope, "cap_micro_usd": cap})
     print(f"{scope} is capped at {usd}", file=sys.stderr)
 
 
@@ -94,6 +99,7 @@ def resolve(
     cost: Annotated[str, typer.Option(metavar="USD", help="What the provider billed; 0 for nothing.")],
     evidence: Annotated[str, typer.Option(help="Where you saw it: an invoice line, a console page.")],
     by: Annotated[str, typer.Option(help="Who says so.")] = "",
+    as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Say what a lost call cost. Audited, and refused while the vendor may still bill it."""
@@ -101,30 +107,38 @@ def resolve(
     from bessemer.cluster.ledger import Resolve
     from bessemer.cluster.ledger.operations import AttemptStatus, Refusal
     from bessemer.cluster.money import format_usd, parse_usd
+    from bessemer.interfaces.cli._frame import emit
 
     if not evidence.strip():
         raise UsageError("--evidence is empty; say where you saw what was billed")
     micro = 0 if cost.strip().lstrip("$") in ("0", "0.0", "0.00") else parse_usd(cost, "--cost")
+    named = by or getpass.getuser()
     with _ledger(config) as ledger:
-        (answer,) = ledger.apply([Resolve(attempt=attempt, cost=micro, evidence=evidence, by=by or getpass.getuser())])
+        (answer,) = ledger.apply([Resolve(attempt=attempt, cost=micro, evidence=evidence, by=named)])
     if isinstance(answer, Refusal):
         raise UsageError(answer.message)
     assert isinstance(answer, AttemptStatus)
     if (answer.state, answer.charge) != ("resolved", micro):
         raise UsageError(f"{attempt} is not in doubt: it is {answer.state}, charged at {format_usd(answer.charge)}")
+    if as_json:
+        emit({"attempt": attempt, "cost_micro_usd": micro, "evidence": evidence, "by": named})
     print(f"{attempt} is resolved at {format_usd(micro)}", file=sys.stderr)
 
 
 @ledger_app.command()
 def prune(
     older_than: Annotated[str, typer.Option(metavar="DURATION", help="Runs that ended longer ago: 30d, 12h.")],
+    as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Erase answers of old runs, never money."""
     from bessemer.cluster.settings import parse_duration
+    from bessemer.interfaces.cli._frame import emit
 
     with _ledger(config) as ledger:
         erased = ledger.prune(parse_duration(older_than, "--older-than"))
+    if as_json:
+        emit({"erased_runs": erased})
     print(f"erased the answers of {erased} runs; their costs stay", file=sys.stderr)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Keep a local cluster warm, and see what its hosts are doing.", no_args_is_help=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 DESCRIBE_SECONDS = 10.0
 SHOWN_RUNS = 8
 
@@ -43,11 +44,15 @@ def up(
 
 
 @app.command()
-def down() -> None:
+def down(as_json: Json = False) -> None:
     """End the warm cluster; its runs can be resumed."""
     from bessemer.cluster import ray_session
+    from bessemer.interfaces.cli._frame import emit
 
-    print("down" if ray_session.stop_warm() else "no warm cluster was up", file=sys.stderr)
+    was_up = ray_session.stop_warm()
+    if as_json:
+        emit({"was_up": was_up})
+    print("down" if was_up else "no warm cluster was up", file=sys.stderr)
 
 
 @app.command()

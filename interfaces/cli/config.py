@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bessemer.interfaces.cli._frame import say
+from bessemer.interfaces.cli._frame import emit, say
+from bessemer.interfaces.cli._options import Json
 
 if TYPE_CHECKING:
     from bessemer.interfaces._configurations import Configuration
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="See, choose and check configurations.")
 
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -68,6 +68,7 @@ def list_configurations(as_json: Json = False) -> None:
 def use(
     name: Annotated[str, typer.Argument(metavar="NAME", help="user, a number of `config list`, or a path.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the project's; a copy is kept.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make a configuration this project's own: it is copied to .bessemer/config.yaml."""
     import yaml
@@ -81,6 +82,8 @@ def use(
         raise UsageError(f"{source} is this project's configuration already")
     configurations.load_alone(source)
     configurations.write(project, yaml.safe_load(source.read_text()) or {}, force=force)
+    if as_json:
+        emit({"path": str(project), "source": str(source)})
     say(f"{project} is now a copy of {source}")
 
 
@@ -110,11 +113,14 @@ def validate(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of a settings file, for editors."""
+def schema(as_json: Json = False) -> None:
+    """Print the JSON schema of a settings file, for editors; with --json on one line."""
     from bessemer.cluster.settings import settings_schema
 
-    print(json.dumps(settings_schema(), indent=2, ensure_ascii=False))
+    if as_json:
+        emit(settings_schema())
+    else:
+        print(json.dumps(settings_schema(), indent=2, ensure_ascii=False))
     say("in an editor: # yaml-language-server: $schema=PATH on the first line of the settings file")
 
 

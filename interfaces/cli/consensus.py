@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bessemer.interfaces.cli._modes import Yes
+from bessemer.interfaces.cli._options import Json
 from bessemer.interfaces.cli.refine import (
     LIMITS,
     PLACE,
@@ -19,7 +20,6 @@ from bessemer.interfaces.cli.refine import (
     CriteriaFile,
     CriteriaPreset,
     DryRun,
-    Json,
     Massgen,
     NoSandbox,
     Overnight,
@@ -119,7 +119,7 @@ def consensus(
         criteria=criteria,
         criteria_file=criteria_file,
         criteria_preset=criteria_preset,
-        context=context,
+        context=(context,) if context else (),
         artifacts=artifacts or (),
         cwd_context=not no_cwd_context,
         focus=focus,

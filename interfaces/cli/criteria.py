@@ -10,7 +10,8 @@ import typer
 
 from bessemer.interfaces.cli._frame import emit, say
 from bessemer.interfaces.cli._modes import Backend
-from bessemer.interfaces.cli.refine import Address, Config, CostBudget, DryRun, Json, TimeBudget
+from bessemer.interfaces.cli._options import Json
+from bessemer.interfaces.cli.refine import Address, Config, CostBudget, DryRun, TimeBudget
 
 if TYPE_CHECKING:
     from bessemer.actors.judging.types import CriteriaSet

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bessemer.interfaces.cli._frame import emit, say
+from bessemer.interfaces.cli._options import Json
 
 if TYPE_CHECKING:
     from bessemer.cluster.environment import Environment
@@ -17,7 +18,7 @@ NOT_USABLE = 5
 
 def doctor(
     config: Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check this machine and say what to mend. Ends with 5 where something needed is missing.
 

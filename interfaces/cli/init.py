@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+from bessemer.interfaces.cli._questions import answer_to
+
 
 def init(
     headless: Annotated[bool, typer.Option("--headless", help="Ask nothing; take the first that can be used.")] = False,
@@ -18,6 +21,7 @@ def init(
     ] = None,
     cost_budget: Annotated[str | None, typer.Option(metavar="USD", help="Most dollars one run may spend.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a configuration; a copy is kept.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Find the keys that are there and write .bessemer/config.yaml."""
     from bessemer.cluster.money import parse_usd
@@ -40,7 +44,7 @@ def init(
         cap = _ask_cap()
     values = configurations.compose(chosen[0], chosen[1:] or chosen[:1], cap)
     configurations.write(project, values, force=force)
-    _tell(project, chosen)
+    _tell(project, chosen, as_json=as_json)
 
 
 def _choose(found: Sequence[str], *, ask: bool) -> list[str]:
@@ -66,7 +70,7 @@ def _choose(found: Sequence[str], *, ask: bool) -> list[str]:
 
 def _number(question: str, most: int) -> int:
     while True:
-        answer = str(typer.prompt(question, default="1", err=True)).strip()
+        answer = answer_to(question, default="1")
         if answer.isdigit() and 1 <= int(answer) <= most:
             return int(answer)
         print(f"give a number from 1 to {most}", file=sys.stderr)
@@ -77,7 +81,7 @@ def _ask_cap() -> str:
     from bessemer.cluster.money import parse_usd
 
     while True:
-        answer = str(typer.prompt("Most dollars one run may spend (empty for no cap)", default="", err=True)).strip()
+        answer = answer_to("Most dollars one run may spend (empty for no cap)", default="")
         try:
             if answer:
                 parse_usd(answer, "the cap")
@@ -86,11 +90,15 @@ def _ask_cap() -> str:
             print(error.message, file=sys.stderr)
 
 
-def _tell(path: Path, chosen: Sequence[str]) -> None:
+def _tell(path: Path, chosen: Sequence[str], *, as_json: bool) -> None:
     from bessemer.cluster.settings import load_settings
     from bessemer.interfaces import _configurations as configurations
-    from bessemer.interfaces.cli._frame import say
+    from bessemer.interfaces.cli._frame import emit, say
 
-    say(f"wrote {path}: {chosen[0]} builds, {', '.join(chosen[1:]) or chosen[0]} judges")
-    for problem in configurations.problems_of(load_settings()):
+    build, judges = chosen[0], list(chosen[1:] or chosen[:1])
+    problems = configurations.problems_of(load_settings())
+    if as_json:
+        emit({"path": str(path), "build_backend": build, "eval_backends": judges, "problems": problems})
+    say(f"wrote {path}: {build} builds, {', '.join(judges)} judges")
+    for problem in problems:
         say(f"to mend: {problem}")

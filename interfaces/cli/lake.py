@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+
 if TYPE_CHECKING:
     from bessemer.cluster.lake import Lake
 
 app = typer.Typer(help="Query and export what was recorded.")
 
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 Place = Annotated[
     str, typer.Option("--lake", metavar="URL", help="Another lake than this folder's: a folder or s3://.")
 ]
@@ -91,14 +92,21 @@ def compact(
     vacuum_hours: Annotated[
         float | None, typer.Option("--vacuum", metavar="HOURS", help="Also delete files unused for so many hours.")
     ] = None,
+    as_json: Json = False,
     lake: Place = "",
     config: Config = None,
 ) -> None:
     """Merge each table's small files; with --vacuum delete those that nothing refers to any more."""
+    from bessemer.interfaces.cli._frame import emit
+
     found = _lake(lake, config)
-    print(f"replaced {found.compact()} files", file=sys.stderr)
-    if vacuum_hours is not None:
-        print(f"deleted {found.vacuum(vacuum_hours)} files", file=sys.stderr)
+    replaced = found.compact()
+    print(f"replaced {replaced} files", file=sys.stderr)
+    deleted = None if vacuum_hours is None else found.vacuum(vacuum_hours)
+    if deleted is not None:
+        print(f"deleted {deleted} files", file=sys.stderr)
+    if as_json:
+        emit({"replaced": replaced, "deleted": deleted})
 
 
 def _lake(place: str, config: list[Path] | None) -> Lake:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bessemer.interfaces.cli._frame import emit, say
-from bessemer.interfaces.cli._modes import LIMITS, PLACE, Backend, Context, Depth, Yes
+from bessemer.interfaces.cli._modes import LIMITS, PLACE, Backend, Context, Depth, Panel, Yes
+from bessemer.interfaces.cli._options import Json
 from bessemer.interfaces.cli.refine import (
     Account,
     Address,
@@ -20,7 +21,6 @@ from bessemer.interfaces.cli.refine import (
     CriteriaPreset,
     DryRun,
     EvalBackends,
-    Json,
     NoSandbox,
     Probes,
     Python,
@@ -59,6 +59,7 @@ def list_plans(as_json: Json = False) -> None:
 def new(
     goal: Annotated[str, typer.Argument(metavar="GOAL", help="What is to be reached.")],
     backend: Backend = None,
+    backends: Panel = None,
     context: Context = None,
     criteria_file: CriteriaFile = None,
     criteria_preset: CriteriaPreset = None,
@@ -88,7 +89,9 @@ def new(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
     )
-    options = DraftOptions(mode="plan", context=context or (), depth=depth_named(depth), chunks=chunks)
+    options = DraftOptions(
+        mode="plan", backends=backends or (), context=context or (), depth=depth_named(depth), chunks=chunks
+    )
     draft(request, options, config, address=address, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
@@ -267,20 +270,29 @@ def tasks(
 
 
 @app.command()
-def delete(plan: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def delete(
+    plan: Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
     """Delete a plan's folder."""
+    from bessemer.interfaces.cli._questions import confirmed
+
     folder = _found(plan)
-    if not yes and not typer.confirm(f"Delete {folder.path}?", err=True):
+    if not yes and not confirmed(f"Delete {folder.path}?"):
         raise typer.Exit(130)
     shutil.rmtree(folder.path)
+    if as_json:
+        emit({"plan": folder.id, "deleted": True})
     say(f"deleted {folder.id}")
 
 
 def plans_root() -> Path:
     """Where this project's plans are: `plans/` in its state directory."""
     from bessemer.cluster.settings import load_settings
+    from bessemer.interfaces import _work
 
-    return Path(load_settings().state_dir).expanduser().absolute() / "plans"
+    return _work.plans_root(load_settings())
 
 
 def _found(name: str) -> PlanFolder:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+
 if TYPE_CHECKING:
     from bessemer.cluster.settings import Settings
     from bessemer.interfaces._prepare import Prepared
@@ -103,7 +105,6 @@ Record = Annotated[
     typer.Option("--record", metavar="DIR", help="Write every exchange with a model down.", rich_help_panel=PLACE),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan with its cost, and stop.")]
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 
 
 def refine(
@@ -264,6 +265,7 @@ def estimate(
         list[str],
         typer.Argument(metavar="COMMAND…", help='A command as you would type it: refine "TASK" --builders 3.'),
     ],
+    as_json: Json = False,
 ) -> None:
     """Say what a run may cost and take, before a cent is spent. The same as the command with --dry-run."""
     from bessemer.cluster.errors import UsageError
@@ -275,4 +277,5 @@ def estimate(
             f"{words[0]!r} cannot be estimated; give refine, evaluate, consensus, plan new, plan run, spec new, step "
             "or backend check, and its flags"
         )
-    raise typer.Exit(_frame.run([*words, "--dry-run"], command()))
+    asked = ["--dry-run", "--json"] if as_json else ["--dry-run"]
+    raise typer.Exit(_frame.run([*words, *asked], command()))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bessemer.interfaces.cli._options import Json
+
 if TYPE_CHECKING:
     from bessemer.cluster.home import Home
     from bessemer.cluster.ledger import Ledger, RunRow
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, show, resume, attach, cancel, fork, export and delete runs.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the start of it.")]
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 Address = Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.")]
 
@@ -108,14 +109,20 @@ def attach(run: Id, config: Config = None, address: Address = "", as_json: Json 
 
 
 @app.command()
-def cancel(run: Id, address: Address = "") -> None:
+def cancel(run: Id, address: Address = "", as_json: Json = False) -> None:
     """Stop a run cleanly: what was accepted is saved, and it can be resumed."""
+    from bessemer.interfaces.cli._frame import emit
     from bessemer.interfaces.cli._resume import cancel_run
 
     home, settings = _home(None)
     with _ledger(home) as ledger:
         row = _find(ledger, run)
-    print(cancel_run(row, home, settings, address), file=sys.stderr)
+    said = cancel_run(row, home, settings, address)
+    if as_json:
+        with _ledger(home) as ledger:
+            now = _find(ledger, row.run)
+        emit({"run": row.run, "before": row.status, "status": now.status, "message": said})
+    print(said, file=sys.stderr)
 
 
 @app.command()
@@ -124,32 +131,45 @@ def export(
     to: Annotated[Path | None, typer.Option("--to", metavar="PATH", help="Copy it to a new folder.")] = None,
     branch: Annotated[str | None, typer.Option("--branch", help="Make a branch in your repository.")] = None,
     patch: Annotated[Path | None, typer.Option("--patch", metavar="FILE", help="For `git apply`.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Get a run's result out: as a folder, a branch or a patch. Your checkout is not touched."""
     from bessemer.interfaces.cli._export import Place, export_result
+    from bessemer.interfaces.cli._frame import emit
 
     place = Place(to, branch, patch)
     home, _ = _home(None)
     with _ledger(home) as ledger:
         row = _find(ledger, run)
-    print(asyncio.run(export_result(home.run_directory(row.run), row.run, row.pipeline, place)), file=sys.stderr)
+    done = asyncio.run(export_result(home.run_directory(row.run), row.run, row.pipeline, place))
+    if as_json:
+        emit({"run": row.run, **done.facts})
+    print(done.said, file=sys.stderr)
 
 
 @app.command()
-def delete(run: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def delete(
+    run: Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
     """Erase a run's answers and files. What it cost stays in the ledger."""
     import shutil
 
     from bessemer.actors.apart import Carrier
+    from bessemer.interfaces.cli._frame import emit
+    from bessemer.interfaces.cli._questions import confirmed
 
     home, _ = _home(None)
     with _ledger(home) as ledger:
         row = _find(ledger, run)
-        if not yes and not typer.confirm(f"Erase the answers and files of run {row.run}?", err=True):
+        if not yes and not confirmed(f"Erase the answers and files of run {row.run}?"):
             raise typer.Exit(130)
         ledger.delete_run(row.run)
     shutil.rmtree(home.run_directory(row.run), ignore_errors=True)
     asyncio.run(Carrier(home).forget(row.run))
+    if as_json:
+        emit({"run": row.run, "deleted": True})
     print(f"deleted {row.run}; its costs stay in the ledger", file=sys.stderr)
 
 

@@ -9,7 +9,8 @@ import typer
 
 from bessemer.interfaces.cli import plan as plans
 from bessemer.interfaces.cli._frame import emit, say
-from bessemer.interfaces.cli._modes import Backend, Context, Depth, Yes
+from bessemer.interfaces.cli._modes import Backend, Context, Depth, Panel, Yes
+from bessemer.interfaces.cli._options import Json
 from bessemer.interfaces.cli.refine import (
     Account,
     Address,
@@ -18,7 +19,6 @@ from bessemer.interfaces.cli.refine import (
     CriteriaFile,
     CriteriaPreset,
     DryRun,
-    Json,
     TimeBudget,
 )
 
@@ -33,6 +33,7 @@ app.command("adopt")(plans.adopt)
 def new(
     problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="What has to be solved, and for whom.")],
     backend: Backend = None,
+    backends: Panel = None,
     context: Context = None,
     criteria_file: CriteriaFile = None,
     criteria_preset: CriteriaPreset = None,
@@ -61,7 +62,7 @@ def new(
         account=budget_account,
         time_budget=_start.seconds(time_budget, "--time-budget"),
     )
-    options = DraftOptions(mode="spec", context=context or (), depth=depth_named(depth))
+    options = DraftOptions(mode="spec", backends=backends or (), context=context or (), depth=depth_named(depth))
     draft(request, options, config, address=address, yes=yes, dry_run=dry_run, as_json=as_json)
 
 

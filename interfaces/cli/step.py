@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bessemer.interfaces.cli._modes import PLACE
-from bessemer.interfaces.cli.refine import Account, Address, CostBudget, DryRun, Json, TimeBudget
+from bessemer.interfaces.cli._options import Json
+from bessemer.interfaces.cli.refine import Account, Address, CostBudget, DryRun, TimeBudget
 
 if TYPE_CHECKING:
     from bessemer.actors.judging import ChecklistPolicy
