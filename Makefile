@@ -1,7 +1,7 @@
 # Everything a developer and CI need. Works on a fresh Linux machine with Python 3.11 or newer, git and make.
 #
 #   make demo    refine the example package with the embedded model (a download of 1.1 GB), without any key
-#   make test    the whole test suite              make lint    style, types, layers, secrets, locks, pages
+#   make test    the test suite                    make lint    style, types, layers, secrets, locks, pages
 #   make bench   the benchmarks                    make chaos   schedules of faults over real runs
 #   make consensus-study   what deciding early costs and how right it is, without calls
 #   make test ARGS='-m chaos'   only the tests that kill processes
