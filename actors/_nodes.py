@@ -6,13 +6,14 @@ Asked once by a driver before it starts anything, because a host would fail late
 from __future__ import annotations
 
 import platform
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bessemer.actors._placement import BUILDER, Node, nodes, own_node
+from bessemer.actors._placement import BUILDER, Node, builds, nodes, own_node
 from bessemer.actors._wire import decode, encode
 from bessemer.cluster.errors import BessemerError, ClusterError
 from bessemer.cluster.home import Home, code_hash, door_of
@@ -22,15 +23,31 @@ LOOK_SECONDS = 90.0
 """How long the machines may take to answer: each starts a process for it."""
 
 
+class Told(NamedTuple):
+    """What a machine says of itself."""
+
+    code: str
+    python: str
+    no_sandbox: str
+    """Why there is none; empty where there is one or none is asked for."""
+
+
+class Objection(NamedTuple):
+    """Why a machine cannot take part, and what to do about it."""
+
+    found: str
+    remedy: str
+
+
 def describe_node(door: str) -> bytes:
-    """What this machine is, as JSON: code, Python, and why there is no sandbox, if there is none."""
+    """What this machine tells, as JSON."""
     missing = ""
     if door != "none":
         try:
             find_door(door)
         except BessemerError as error:
             missing = error.message
-    return encode({"code": code_hash(), "python": platform.python_version(), "no_sandbox": missing})
+    return encode(Told(code_hash(), platform.python_version(), missing)._asdict())
 
 
 def check_nodes(home: Home) -> int:
@@ -60,20 +77,26 @@ def _describe(door: str) -> bytes:
 
 def _judge(node: Node, answer: Any, home: Home) -> None:
     try:
-        found = decode(ray.get(answer))
+        said = decode(ray.get(answer))
     except RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ClusterError(
             f"machine {node.name} cannot run Bessemer: {lines[-1][:200] if lines else type(error).__name__}; install "
             "the same version there"
         ) from None
+    told = Told(**{name: said[name] for name in Told._fields})
+    for found, remedy in objections(told, node.resources, home):
+        raise ClusterError(f"machine {node.name} {found}; {remedy}")
+
+
+def objections(told: Told, resources: Mapping[str, float], home: Home) -> Iterator[Objection]:
+    """Why another machine that tells this, and offers these resources, cannot take part with this one."""
     python = platform.python_version()
-    if found["python"] != python:
-        raise ClusterError(f"machine {node.name} has Python {found['python']} and this one {python}; use one of them")
-    if found["code"] != home.code:
-        raise ClusterError(
-            f"machine {node.name} has code {found['code'][:12]} of Bessemer and this one {home.code[:12]}; install the "
-            "same version there"
-        )
-    if found["no_sandbox"] and node.resources.get(BUILDER, 0) > 0:
-        raise ClusterError(f"machine {node.name} offers `{BUILDER}` and has no sandbox: {found['no_sandbox']}")
+    if told.python != python:
+        yield Objection(f"has Python {told.python} and this one {python}", "use one of them")
+    if told.code != home.code:
+        codes = f"has code {told.code[:12]} of Bessemer and this one {home.code[:12]}"
+        yield Objection(codes, "install the same version there")
+    if told.no_sandbox and builds(resources):
+        found, _, remedy = told.no_sandbox.partition("; ")
+        yield Objection(f"offers `{BUILDER}` and has no sandbox: {found}", remedy or "install one there")

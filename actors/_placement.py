@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import ray
@@ -79,9 +79,14 @@ def whereabouts() -> dict[str, Any]:
     return {"node": node_name(), "pid": os.getpid()}
 
 
+def builds(resources: Mapping[str, float]) -> bool:
+    """Whether a machine that offers these builds for others."""
+    return resources.get(BUILDER, 0) > 0
+
+
 def builders() -> list[Node]:
     """The machines that build for others."""
-    return [node for node in nodes() if node.resources.get(BUILDER, 0) > 0]
+    return [node for node in nodes() if builds(node.resources)]
 
 
 def on_head() -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from bessemer import __version__
+from bessemer.actors._nodes import Told, objections
+from bessemer.actors._placement import BUILDER, builds, own_node
 from bessemer.actors._survey import NodeFacts, ask_node, nodes
 from bessemer.actors.apart import store_of
 from bessemer.cluster.environment import MIN_FREE_BYTES, Row, python_row
@@ -56,58 +59,74 @@ def _workspace_rows(home: Home) -> list[Row]:
     return [Row(name="workspace", state="ok", found=store.url)]
 
 
+class _Asked(NamedTuple):
+    """A living node that was asked what it is."""
+
+    name: str
+    resources: Mapping[str, float]
+    own: bool
+    """Whether this process runs on it."""
+    answer: Any
+    since: float
+
+
 def node_rows(home: Home) -> list[Row]:
     """One row for each node, and one for each thing in which it differs from this process. Ray must be joined."""
     found: list[Row] = []
-    asked: list[tuple[str, Any, float]] = []
+    asked: list[_Asked] = []
+    own = own_node()
     for node in nodes():
         name = f"node {node.get('NodeManagerHostname', node['NodeID'][:12])}"
         if not node["Alive"]:
             found.append(Row(name=name, state="note", found="is dead; Ray moves its hosts elsewhere"))
             continue
-        asked.append((name, ask_node(node["NodeID"], door_of(home)), time.time()))
+        answer = ask_node(node["NodeID"], door_of(home))
+        asked.append(_Asked(name, node["Resources"], node["NodeID"] == own, answer, time.time()))
     deadline = time.monotonic() + NODE_SECONDS
-    for name, answer, since in asked:
-        found += _rows_of(name, answer, since, home, max(deadline - time.monotonic(), 0.1))
+    for one in asked:
+        found += _rows_of(one, home, max(deadline - time.monotonic(), 0.1))
     return found
 
 
-def _rows_of(name: str, answer: Any, since: float, home: Home, seconds: float) -> list[Row]:
+def _rows_of(asked: _Asked, home: Home, seconds: float) -> list[Row]:
     import ray
 
     try:
-        facts = NodeFacts.model_validate_json(ray.get(answer, timeout=seconds))
+        facts = NodeFacts.model_validate_json(ray.get(asked.answer, timeout=seconds))
     except (ray.exceptions.RayError, ValueError) as error:
         said = str(error).strip().splitlines()[-1][:160] if str(error).strip() else type(error).__name__
         remedy = f"install Bessemer {__version__} there, with the Python that Ray was started with"
-        return [Row(name=name, state="missing", found=f"cannot run Bessemer: {said}", remedy=remedy)]
+        return [Row(name=asked.name, state="missing", found=f"cannot run Bessemer: {said}", remedy=remedy)]
     room = f"{facts.cpus} cores, {facts.free_bytes / 2**30:.1f} GiB free"
     about = f"Bessemer {facts.version}, Python {facts.python}, {room}"
-    return [Row(name=name, state="ok", found=about), *_differences(name, facts, since, home)]
+    return [Row(name=asked.name, state="ok", found=about), *_wrong(asked, facts, home), *_remarks(asked, facts)]
 
 
-def _differences(name: str, facts: NodeFacts, since: float, home: Home) -> list[Row]:
-    import platform
-
-    found = []
-    here = platform.python_version()
-    if facts.python.rpartition(".")[0] != here.rpartition(".")[0]:
-        told = f"Python {facts.python} there, {here} here"
-        found.append(Row(name=name, state="missing", found=told, remedy="use one Python on every node"))
-    if (facts.version, facts.code) != (__version__, code_hash()):
-        told = f"Bessemer {facts.version} ({facts.code[:8]}) there, {__version__} ({code_hash()[:8]}) here"
-        found.append(Row(name=name, state="missing", found=told, remedy="install the same code on every node"))
-    if facts.problem:
-        found.append(Row(name=name, state="missing", found="no sandbox", remedy=facts.problem))
+def _wrong(asked: _Asked, facts: NodeFacts, home: Home) -> list[Row]:
+    """What a run would be refused for, in its words, and a full disk."""
+    told = Told(facts.code, facts.python, facts.problem)
+    found = [(one.found, one.remedy) for one in objections(told, asked.resources, home)]
+    if asked.own and facts.problem and not builds(asked.resources):
+        # A run looks for a sandbox where it is started, whatever else that machine does.
+        found.append(("no sandbox", facts.problem))
     if facts.free_bytes < MIN_FREE_BYTES:
-        told = f"{facts.free_bytes / 2**20:.0f} MiB free"
-        found.append(Row(name=name, state="missing", found=told, remedy="free some space there"))
-    now = time.time()
-    off = max(since - facts.clock, facts.clock - now, 0.0)
+        found.append((f"{facts.free_bytes / 2**20:.0f} MiB free", "free some space there"))
+    return [Row(name=asked.name, state="missing", found=what, remedy=remedy) for what, remedy in found]
+
+
+def _remarks(asked: _Asked, facts: NodeFacts) -> list[Row]:
+    """What no run is refused for."""
+    found = []
+    if facts.code == code_hash() and facts.version != __version__:
+        versions = f"Bessemer {facts.version} there, {__version__} here, and what steers runs is the same"
+        found.append((versions, "install one version on every node"))
+    if facts.problem and not (asked.own or builds(asked.resources)):
+        found.append((f"no sandbox, so it cannot offer `{BUILDER}`", facts.problem))
+    off = max(asked.since - facts.clock, facts.clock - time.time(), 0.0)
     if off > CLOCK_SECONDS:
         remedy = "run a time service there; leases do not depend on it, times in reports do"
-        found.append(Row(name=name, state="note", found=f"its clock is off by {off:.0f} s", remedy=remedy))
-    return found
+        found.append((f"its clock is off by {off:.0f} s", remedy))
+    return [Row(name=asked.name, state="note", found=what, remedy=remedy) for what, remedy in found]
 
 
 def actor_rows(actors: list[dict[str, Any]]) -> list[Row]:

@@ -17,16 +17,29 @@ def find_source(prior_answer: str | None, cwd: Path) -> tuple[Path, str]:
     """The folder whose work is refined, and the one file in it that the task is about, if any."""
     if prior_answer is None:
         return cwd.resolve(), ""
-    path = (cwd / prior_answer).resolve()
-    if not path.exists():
-        raise DeliverableError(f"the prior answer {prior_answer!r} does not exist; give a file or a folder")
-    if not os.access(path, os.R_OK):
-        raise DeliverableError(f"the prior answer {prior_answer!r} cannot be read; check its permissions")
+    path = _existing(prior_answer, cwd)
     if path.is_dir():
         return path, ""
     if path.is_relative_to(cwd.resolve()):
         return cwd.resolve(), str(path.relative_to(cwd.resolve()))
     return path, path.name
+
+
+def _existing(prior_answer: str, cwd: Path) -> Path:
+    named = f"the prior answer {prior_answer!r}"
+    try:
+        path = (cwd / prior_answer).resolve(strict=True)
+        readable = os.access(path, os.R_OK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DeliverableError(f"{named} does not exist; give a file or a folder") from None
+    except PermissionError:
+        readable = False
+    except (OSError, RuntimeError, ValueError) as error:
+        # A circle of links, which is a RuntimeError before Python 3.13, a name that is too long, a null character.
+        raise DeliverableError(f"{named} cannot be used ({error}); give a file or a folder") from None
+    if not readable:
+        raise DeliverableError(f"{named} cannot be read; check its permissions")
+    return path
 
 
 def check_source(source: Path, settings: Settings, *, empty_ok: bool = False) -> bool:

@@ -188,6 +188,6 @@ def _flat(found: Any) -> Any:
 
     for number, field in enumerate(found.schema):
         if pa.types.is_list(field.type):
-            texts = [json.dumps(value) for value in found.column(number).to_pylist()]
+            texts = [None if value is None else json.dumps(value) for value in found.column(number).to_pylist()]
             found = found.set_column(number, field.name, pa.array(texts, pa.string()))
     return found

@@ -175,5 +175,8 @@ class _Presence:
     def _is_real(self, folder: str) -> bool:
         if folder not in self._real:
             place = self._root / folder
-            self._real[folder] = self._is_real(folder.rpartition("/")[0]) and not place.is_symlink() and place.is_dir()
+            real = self._is_real(folder.rpartition("/")[0]) and not place.is_symlink() and place.is_dir()
+            if real and not os.access(place, os.R_OK | os.X_OK):
+                raise DeliverableError(f"{str(place)!r} {_paths.UNREADABLE}")
+            self._real[folder] = real
         return self._real[folder]

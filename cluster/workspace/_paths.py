@@ -66,7 +66,8 @@ def has_junk_folder(path: str) -> bool:
 
 def is_environment_folder(path: str | Path) -> bool:
     """Whether a folder is a Python virtual environment, whatever it is called."""
-    return Path(path, "pyvenv.cfg").is_file()
+    # Of a folder that may not be entered `Path.is_file` raises; who lists it says so with its name.
+    return os.path.isfile(os.path.join(path, "pyvenv.cfg"))  # noqa: PTH113, PTH118
 
 
 def name_problem(path: str) -> str | None:

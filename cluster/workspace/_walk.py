@@ -52,10 +52,13 @@ class Walk:
             if self._own and prefix and folder.lstat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
                 folder.chmod(stat.S_IRWXU)
             with os.scandir(folder) as entries:
-                return list(entries)
+                found = list(entries)
         except PermissionError:
+            found = None
+        if found is None or not os.access(folder, os.X_OK):
             self.refused.append(RefusedPath(path=prefix or ".", reason=_paths.UNREADABLE))
             return []
+        return found
 
     def _is_left_out(self, entry: os.DirEntry[str]) -> bool:
         if entry.path in self._skip:

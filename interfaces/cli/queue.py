@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bessemer.interfaces.cli import refine as flags
+from bessemer.interfaces.cli._options import Json
 
 app = typer.Typer(help="Add tasks, run them unattended, and read what came of them.")
 
 Queue = Annotated[str, typer.Option("--queue", "-q", metavar="NAME", help="The queue.")]
-Json = Annotated[bool, typer.Option("--json", help="Records on stdout, people's text on stderr.")]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Tasks, or the start of their ids.")]
 DEFAULT = "default"
+
+
+def _refuse(parameter: typer.CallbackParam, value: bool | str) -> None:
+    from bessemer.cluster.errors import UsageError
+    from bessemer.interfaces.queue._entries import ATTENDED
+
+    if value:
+        why = ATTENDED[str(parameter.name)]
+        raise UsageError(f"{parameter.opts[0]} is no flag of a task: {why}; nothing was added")
+
+
+def _attended(flag: str) -> Any:
+    """A flag of `refine` that is refused with the reason, where the parser would call it unknown."""
+    return typer.Option(flag, hidden=True, callback=_refuse)
 
 
 @app.callback(invoke_without_command=True)
@@ -40,12 +54,14 @@ def add(
     criteria: flags.Criteria = None,
     criteria_file: flags.CriteriaFile = None,
     criteria_preset: flags.CriteriaPreset = None,
+    evolve_criteria: flags.EvolveCriteria = None,
     probe: flags.Probes = None,
     max_rounds: flags.MaxRounds = None,
     builders: flags.Builders = None,
     candidates: flags.Candidates = None,
     build_backend: flags.BuildBackend = None,
     eval_backends: flags.EvalBackends = None,
+    massgen_orchestrated: flags.Massgen = False,
     cost_budget: flags.CostBudget = None,
     budget_account: flags.Account = None,
     time_budget: flags.TimeBudget = None,
@@ -64,7 +80,15 @@ def add(
     python: flags.Python = None,
     config: flags.Config = None,
     no_sandbox: flags.NoSandbox = False,
+    record: flags.Record = None,
     as_json: Json = False,
+    interactive: Annotated[bool, _attended("--interactive")] = False,
+    confirm_criteria: Annotated[bool, _attended("--confirm-criteria")] = False,
+    confirm_each_round: Annotated[bool, _attended("--confirm-each-round")] = False,
+    apply: Annotated[bool, _attended("--apply")] = False,
+    detach: Annotated[bool, _attended("--detach")] = False,
+    address: Annotated[str, _attended("--address")] = "",
+    dry_run: Annotated[bool, _attended("--dry-run")] = False,
 ) -> None:
     """Add tasks, checked now as `refine` would check them. What is there already is not added twice."""
     from bessemer.interfaces.cli import _queue
@@ -74,18 +98,21 @@ def add(
         "criteria": criteria,
         "criteria_file": criteria_file,
         "criteria_preset": criteria_preset,
+        "evolve_criteria": evolve_criteria,
         "probe": probe,
         "max_rounds": max_rounds,
         "builders": builders,
         "candidates": candidates,
         "build_backend": build_backend,
         "eval_backends": eval_backends,
+        "massgen_orchestrated": massgen_orchestrated or None,
         "cost_budget": cost_budget,
         "budget_account": budget_account,
         "time_budget": time_budget,
         "overnight": overnight or None,
         "priority": priority,
         "python": python,
+        "record": None if record is None else str(record),
     }
     _queue.add(queue, tasks or [], from_, given, config, no_sandbox=no_sandbox, again=again, as_json=as_json)
 
@@ -134,13 +161,16 @@ def run(
 
 
 @app.command()
-def stop(queue: Queue = DEFAULT, config: Config = None) -> None:
+def stop(queue: Queue = DEFAULT, config: Config = None, as_json: Json = False) -> None:
     """Start no further task; those under way stop at their next step and go on with `queue resume`."""
     from bessemer.cluster.ledger import StopQueue
     from bessemer.interfaces.cli import _queue
+    from bessemer.interfaces.cli._frame import emit
 
     with _queue.open_ledger(config) as ledger:
         _queue.asked(ledger, StopQueue(queue=queue, stopped=True))
+    if as_json:
+        emit({"queue": queue, "stopped": True})
     print(f"queue {queue} is stopped; let it go on with: bessemer queue resume --queue {queue}", file=sys.stderr)
 
 

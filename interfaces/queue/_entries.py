@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bessemer.cluster.canonical import content_hash
 from bessemer.cluster.errors import BessemerError, UsageError
+from bessemer.cluster.files import writable_directory
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import NewTask
+from bessemer.cluster.run import Urgency
 from bessemer.cluster.sandbox import find_door
 from bessemer.cluster.settings import Dollars, Duration, Lines, Settings, Words
 from bessemer.interfaces._budget import caps_of, check_caps
@@ -22,9 +24,22 @@ from bessemer.interfaces._prepare import Request, plan_refine, refuse_unmetered
 
 MOST_TASKS = 10_000
 """Tasks one command adds at most: they are one transaction."""
+MOST_RECORDINGS = 4
+"""Recordings the tasks of one command name at most: each has hosts of its own."""
 CRITERIA = ("criteria", "criteria_file", "criteria_preset")
+ATTENDED = {
+    "interactive": "nobody is there to be asked",
+    "confirm_criteria": "nobody is there to be asked",
+    "confirm_each_round": "nobody is there to be asked",
+    "apply": "nobody is there to look at the result first; take it with `bessemer run export ID`",
+    "detach": "a task runs while `bessemer queue run` does",
+    "address": "the cluster is named when the queue runs: `bessemer queue run --address`",
+    "dry_run": 'adding runs nothing; see the cost with `bessemer estimate refine "TASK"`',
+}
+"""Flags of `bessemer refine` that no task takes, and why."""
 
 Count = Annotated[int, Field(strict=True, ge=1)]
+Switch = Annotated[bool, Field(strict=True)]
 
 
 class Entry(BaseModel):
@@ -38,18 +53,21 @@ class Entry(BaseModel):
     criteria: str | None = None
     criteria_file: str | None = None
     criteria_preset: str | None = None
+    evolve_criteria: Switch | None = None
     probe: Lines = ()
     max_rounds: Annotated[Count, Field(le=100)] | None = None
     builders: Annotated[Count, Field(le=64)] | None = None
     candidates: Annotated[Count, Field(le=32)] | None = None
     build_backend: str | None = None
     eval_backends: Words = ()
+    massgen_orchestrated: Switch = False
     cost_budget: Dollars | None = None
     budget_account: str | None = None
     time_budget: Duration | None = None
-    overnight: Annotated[bool, Field(strict=True)] = False
+    overnight: Switch = False
     priority: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     python: str | None = None
+    record: Annotated[str, Field(min_length=1)] | None = None
 
     def request(self, default_priority: float) -> Request:
         """As `bessemer refine` would have been asked."""
@@ -59,12 +77,14 @@ class Entry(BaseModel):
             criteria=self.criteria,
             criteria_file=self.criteria_file,
             criteria_preset=self.criteria_preset,
+            evolve_criteria=self.evolve_criteria,
             probes=self.probe,
             max_rounds=self.max_rounds,
             builders=self.builders,
             candidates=self.candidates,
             build_backend=self.build_backend,
             eval_backends=self.eval_backends,
+            massgen=self.massgen_orchestrated,
             cost_budget=self.cost_budget,
             account=self.budget_account,
             time_budget=self.time_budget,
@@ -154,6 +174,8 @@ def _texts(values: Any) -> Iterator[str]:
 def _why(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "the line"
+    if name in ATTENDED:
+        return f"{name!r} is no flag of a task: {ATTENDED[name]}"
     if first["type"] == "extra_forbidden":
         names = ", ".join(Entry.model_fields)
         return f"{name!r} is no flag of a task; take one of {names}"
@@ -188,6 +210,7 @@ def entries_of(
         priority = entry.priority or settings.queue.priority
         made.append(NewTask(key=key, digest=digest, title=entry.task, priority=priority, spec=spec))
     _check_accounts(placed, home, settings)
+    _check_recordings(made)
     return made, list(dict.fromkeys(notices))
 
 
@@ -212,10 +235,30 @@ def _spec(place: str, entry: Entry, settings: Settings, notices: list[str]) -> d
     try:
         plan = plan_refine(request, settings, notices)
         refuse_unmetered(plan.models(), settings, budget)
+        record = _recording(entry, plan.urgency)
     except BessemerError as error:
         raise type(error)(f"{place}: {error.message}; nothing was added", error.facts) from None
     account = request.account or settings.budget.account
-    return {"pipeline": "refine", "plan": plan.model_dump(mode="json"), "budget": budget, "account": account}
+    made = {"pipeline": "refine", "plan": plan.model_dump(mode="json"), "budget": budget, "account": account}
+    return {**made, "record": record} if record else made
+
+
+def _recording(entry: Entry, urgency: Urgency) -> str:
+    """The folder for the task's exchanges, absolute; empty where none is wanted. Raises UsageError, StateUnwritable."""
+    if entry.record is None:
+        return ""
+    if urgency == "overnight":
+        raise UsageError("record writes down live calls only, and overnight ones go through batches; leave one out")
+    return str(writable_directory(Path(entry.record)))
+
+
+def _check_recordings(made: list[NewTask]) -> None:
+    folders = dict.fromkeys(one.spec["record"] for one in made if "record" in one.spec)
+    if len(folders) > MOST_RECORDINGS:
+        raise UsageError(
+            f"{len(folders)} folders to record into are too many, as each has hosts of its own; name at most "
+            f"{MOST_RECORDINGS}: one takes the exchanges of any number of tasks; nothing was added"
+        )
 
 
 def _check_accounts(placed: list[Placed], home: Home, settings: Settings) -> None:

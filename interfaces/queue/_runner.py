@@ -37,7 +37,7 @@ from bessemer.cluster.settings import Settings
 from bessemer.interfaces._driver import Driver
 from bessemer.interfaces._prepare import remember_plan
 from bessemer.interfaces.queue._endings import FULL_PAUSE, Left, left_by_error, left_by_outcome
-from bessemer.interfaces.queue._spec import spec_of
+from bessemer.interfaces.queue._spec import home_for, spec_of
 from bessemer.interfaces.queue._stop import StopFile
 from bessemer.pipelines.refine import RefineOutcome
 
@@ -93,6 +93,7 @@ class Hand:
     """A claimed task whose run is started, watched or about to be."""
 
     task: ClaimedTask
+    driver: Driver
     work: asyncio.Task[None] | None = None
 
 
@@ -134,6 +135,7 @@ class Runner:
         self._stop_file = StopFile(home, queue)
         self._boundary = Boundary()
         self._hands: dict[str, Hand] = {}
+        self._recorders: dict[str, Driver] = {}
         self._epoch = 0
         self._parallel = options.parallel
         self._waiting = 0
@@ -213,7 +215,7 @@ class Runner:
             return
         self._waiting = claimed.waiting
         for task in claimed.tasks:
-            hand = self._hands[task.task] = Hand(task)
+            hand = self._hands[task.task] = Hand(task, self._driver)
             hand.work = asyncio.create_task(self._carry(hand))
 
     async def _ask_to_stop(self) -> None:
@@ -222,7 +224,7 @@ class Runner:
         late = time.monotonic() > self._boundary.stop_by or self._boundary.leave_now.is_set()
         for hand in list(self._hands.values()):
             # A host that died and came back knows nothing of what was asked before, so it is asked each time.
-            asked = self._driver.cancel if late else self._driver.stop
+            asked = hand.driver.cancel if late else hand.driver.stop
             with contextlib.suppress(BessemerError):
                 await asked(hand.task.run)
 
@@ -249,9 +251,10 @@ class Runner:
         try:
             spec = spec_of(task, self._queue, self._settings, self._home, self._options.cap)
             remember_plan(self._home, spec)
+            hand.driver = self._driver_for(task)
             self._tell("task_started", task=task.task, run=task.run, title=task.title, tries=task.tries)
-            await self._driver.start(spec)
-            outcome = await self._driver.watch(spec, self._shown(task))
+            await hand.driver.start(spec)
+            outcome = await hand.driver.watch(spec, self._shown(task))
             return left_by_outcome(RefineOutcome.model_validate(outcome), stopping=self._stopping)
         except HostFull as error:
             return Left("queued", error.message, {}, again_after=FULL_PAUSE, counts=False)
@@ -260,6 +263,12 @@ class Runner:
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
             return left_by_error(InfrastructureError(text), task.tries, self._settings.queue.tries)
+
+    def _driver_for(self, task: ClaimedTask) -> Driver:
+        home = home_for(task, self._settings, self._home)
+        if home == self._home:
+            return self._driver
+        return self._recorders.setdefault(home.host_namespace, Driver(home))
 
     @property
     def _stopping(self) -> bool:

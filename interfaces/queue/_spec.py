@@ -11,8 +11,21 @@ from bessemer.cluster.ledger import ClaimedTask
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._budget import caps_of
+from bessemer.interfaces._home import home_of
 from bessemer.interfaces._prepare import refuse_unmetered, usable, versions
 from bessemer.pipelines.refine import RefinePlan
+
+
+def home_for(task: ClaimedTask, settings: Settings, home: Home) -> Home:
+    """The home whose hosts carry a task out: that of the queue, or where it is recorded one whose hosts write it down.
+
+    Raises StateUnwritable where the recording's folder takes no files any more.
+    """
+    folder = task.spec.get("record", "")
+    if not folder:
+        return home
+    backends = settings.backends.model_copy(update={"record": folder})
+    return home_of(settings.model_copy(update={"backends": backends}))
 
 
 def spec_of(task: ClaimedTask, queue: str, settings: Settings, home: Home, cap: int | None) -> RunSpec:

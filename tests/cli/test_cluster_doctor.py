@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from pathlib import Path
 
 import pytest
 
 from bessemer import __version__
+from bessemer.actors import _nodes
 from bessemer.actors._survey import NodeFacts
+from bessemer.cluster.environment import Row
 from bessemer.cluster.home import Home, code_hash
 from bessemer.interfaces import _cluster_doctor as look
 from bessemer.interfaces.cli import _frame
@@ -18,8 +21,6 @@ from tests.crash._world import World
 
 
 def facts(**changes: object) -> NodeFacts:
-    import platform
-
     usual = {
         "host": "n",
         "python": platform.python_version(),
@@ -33,28 +34,64 @@ def facts(**changes: object) -> NodeFacts:
     return NodeFacts.model_validate({**usual, **changes})
 
 
+HOME = Home(state_dir="/s", ledger_url="l", lake_url="k", settings={}, code=code_hash())
+BUILDS = {"builder": 2.0}
+NO_SANDBOX = {"sandbox": "", "problem": "no door; install bubblewrap"}
+OTHER_PATCH = f"{platform.python_version()}1"
+
+
+def rows(told: NodeFacts, resources: dict[str, float], *, own: bool = False) -> list[Row]:
+    asked = look._Asked("node n", resources, own, None, time.time())
+    return [*look._wrong(asked, told, HOME), *look._remarks(asked, told)]
+
+
 @pytest.mark.parametrize(
     ("changes", "found", "remedy"),
     [
-        ({"python": "3.9.1"}, "Python 3.9.1 there", "one Python"),
-        ({"version": "0.0.1"}, "Bessemer 0.0.1", "the same code"),
-        ({"code": "other"}, "(other) there", "the same code"),
-        ({"sandbox": "", "problem": "no door; install bubblewrap"}, "no sandbox", "install bubblewrap"),
+        ({"python": "3.9.1"}, "Python 3.9.1", "one of them"),
+        ({"python": OTHER_PATCH}, f"Python {OTHER_PATCH}", "one of them"),
+        ({"code": "other"}, "has code other", "the same version"),
+        (NO_SANDBOX, "has no sandbox: no door", "install bubblewrap"),
         ({"free_bytes": 2**20}, "1 MiB free", "free some space"),
     ],
 )
-def test_a_node_that_differs_is_told_with_both_sides(changes: dict[str, object], found: str, remedy: str) -> None:
-    home = Home(state_dir="/s", ledger_url="l", lake_url="k", settings={}, code=code_hash())
-    assert look._differences("node n", facts(), time.time(), home) == []
-    (row,) = look._differences("node n", facts(**changes), time.time(), home)
+def test_a_node_that_no_run_would_take_is_told_with_both_sides(
+    changes: dict[str, object], found: str, remedy: str
+) -> None:
+    assert rows(facts(), BUILDS) == []
+    (row,) = rows(facts(**changes), BUILDS)
     assert row.state == "missing"
     assert found in row.found
     assert remedy in row.remedy
 
 
+@pytest.mark.parametrize("resources", [BUILDS, {}])
+@pytest.mark.parametrize("changes", [{}, {"python": OTHER_PATCH}, {"code": "other"}, {"version": "0.0.1"}, NO_SANDBOX])
+def test_a_node_is_missing_something_exactly_where_a_run_is_refused(
+    changes: dict[str, object], resources: dict[str, float]
+) -> None:
+    told = facts(**changes)
+    missing = [row.found for row in rows(told, resources) if row.state == "missing"]
+    refused = _nodes.objections(_nodes.Told(told.code, told.python, told.problem), resources, HOME)
+    assert missing == [one.found for one in refused]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"version": "0.0.1"}, "Bessemer 0.0.1 there"), (NO_SANDBOX, "cannot offer `builder`")]
+)
+def test_what_no_run_is_refused_for_is_a_note(changes: dict[str, object], said: str) -> None:
+    (row,) = rows(facts(**changes), {"CPU": 2.0})
+    assert (row.state, said in row.found) == ("note", True)
+
+
+@pytest.mark.parametrize("resources", [BUILDS, {}])
+def test_the_machine_where_runs_start_needs_a_sandbox_whatever_it_offers(resources: dict[str, float]) -> None:
+    (row,) = rows(facts(**NO_SANDBOX), resources, own=True)
+    assert (row.state, "no sandbox" in row.found, "install bubblewrap" in row.remedy) == ("missing", True, True)
+
+
 def test_a_clock_that_is_off_is_a_note() -> None:
-    home = Home(state_dir="/s", ledger_url="l", lake_url="k", settings={}, code=code_hash())
-    (row,) = look._differences("node n", facts(clock=time.time() - 90), time.time(), home)
+    (row,) = rows(facts(clock=time.time() - 90), {})
     assert (row.state, "off by 9" in row.found or "off by 8" in row.found) == ("note", True)
 
 

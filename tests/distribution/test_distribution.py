@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -202,6 +203,15 @@ def test_every_page_links_and_names_commands_that_exist() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "check_docs.py")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_variable_that_nothing_reads_is_found_in_a_page() -> None:
+    unread = runpy.run_path(str(ROOT / "scripts" / "check_docs.py"))["unread"]
+    read = ("BESSEMER_XAI_HOST", "BESSEMER_REFINE__MAX_ROUNDS", "BESSEMER_TEST_AGENTS", "BESSEMER_DEMO_BACKEND")
+    assert unread(f"`{' '.join(read)}`, and `BESSEMER_*`: `BESSEMER_SECTION__KEY`") == []
+    # Never there; a misspelt setting; set by tests only; handed on by the simulator under another name.
+    wrong = ("BESSEMER_NOWHERE", "BESSEMER_REFINE__MAX_ROUND", "BESSEMER_TEST_KEY", "BESSEMER_XAI_URL")
+    assert unread("\n".join(f"export {name}=1" for name in reversed(wrong))) == sorted(wrong)
 
 
 def test_the_readme_speaks_of_the_download_before_the_command() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from bessemer.cluster.errors import UsageError
 from bessemer.cluster.lake import Lake
-from bessemer.cluster.records import TABLES
+from bessemer.cluster.records import TABLES, FindingRecord
 from bessemer.interfaces.cli.lake import app
 from tests.lake._outbox import Outbox
 from tests.lake._site import Site
@@ -75,6 +77,54 @@ async def test_an_export_goes_to_a_folder_only(lake: Lake, tmp_path: Path) -> No
         lake.export(tmp_path / "file", "csv")
     assert (tmp_path / "file").read_text() == "mine"
     assert lake.export(tmp_path / "out", "parquet", ["calls"]) == {"calls": 3}
+
+
+FINDINGS: list[dict[str, Any]] = [
+    {"run": "full", "tags": ["sev:security", 'with "quotes", ünd\nlines'], "personas": [], "evidence_found": True},
+    {"run": "empty", "tags": None, "evidence_found": None, "unique_to_persona": "", "commit": None, "body": ""},
+    {"run": "text", "body": 'a, "b"\nc\ttäb; null', "title": "null", "unique_to_persona": "null", "line": 7},
+]
+
+
+@pytest.fixture
+async def findings(site: Site) -> Lake:
+    outbox = Outbox()
+    for row in FINDINGS:
+        outbox.put("findings", FindingRecord(**row).model_dump(mode="json"))
+    await site.publisher(outbox).publish_once()
+    return site.lake()
+
+
+async def test_rows_exported_to_csv_read_back_as_they_were(findings: Lake, tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    assert findings.export(tmp_path / "out", "csv", ["findings"]) == {"findings": len(FINDINGS)}
+    rows = findings.table("findings")
+    lists = [field.name for field in rows.schema if pa.types.is_list(field.type)]
+    types = {field.name: pa.string() if field.name in lists else field.type for field in rows.schema}
+    read = csv.read_csv(
+        tmp_path / "out" / "findings.csv",
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        # A null is an empty field; an empty text is a quoted one.
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    ).to_pylist()
+    assert {row["run"] for row in read if row["tags"] is None} == {"empty", "text"}
+    for row in read:
+        row.update({name: json.loads(row[name]) for name in lists if row[name] is not None})
+    assert read == rows.to_pylist()
+    assert {row["run"]: row["tags"] for row in read} == {row["run"]: row.get("tags") for row in FINDINGS}
+
+
+async def test_rows_exported_to_json_lines_read_back_as_they_were(findings: Lake, tmp_path: Path) -> None:
+    assert findings.export(tmp_path / "out", "jsonl", ["findings"]) == {"findings": len(FINDINGS)}
+    read = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
+    for row in read:
+        row["at"] = datetime.fromisoformat(row["at"])
+    assert read == findings.table("findings").to_pylist()
+    assert {row["run"]: row["tags"] for row in read} == {row["run"]: row.get("tags") for row in FINDINGS}
 
 
 async def test_compaction_and_vacuum_leave_the_rows_and_one_file(lake: Lake) -> None:

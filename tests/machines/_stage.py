@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Stage(World):
 def machines_for(hidden: tuple[Path, ...]) -> Machines | PretendedMachines:
     """Machines in namespaces, whose workers see `hidden` empty; where there are none, Ray nodes of this machine."""
     if why := os.environ.get("BESSEMER_TEST_ONE_MACHINE") or permitted():
-        print(f"several Ray nodes on one machine instead of several machines: {why}", file=sys.stderr)
+        warnings.warn(f"several Ray nodes on one machine instead of several machines: {why}", stacklevel=2)
         return PretendedMachines()
     return Machines(hidden=hidden)
 

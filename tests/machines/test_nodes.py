@@ -12,11 +12,9 @@ import ray
 
 from bessemer.actors._nodes import _judge, check_nodes, describe_node
 from bessemer.actors._placement import Node
-from bessemer.actors._survey import NodeFacts
 from bessemer.actors._wire import decode, encode
 from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.home import Home, code_hash
-from bessemer.interfaces import _cluster_doctor as doctor
 
 pytestmark = pytest.mark.ray
 
@@ -72,15 +70,6 @@ def test_a_machine_that_cannot_run_bessemer_is_told_of_in_one_line(home: Home) -
     assert "a_package_that_is_not_there" in caught.value.message and "\n" not in caught.value.message
 
 
-def test_the_doctor_says_the_same_of_a_machine(home: Home) -> None:
-    facts = NodeFacts(
-        host="worker", python=OTHER_PYTHON, version="9.9.9", code="f" * 64, sandbox="", problem="install bubblewrap",
-        free_bytes=0, cpus=1, clock=0.0,
-    )  # fmt: skip
-    rows = doctor._differences("node worker", facts, 1000.0, home)
-    told = {row.found: row for row in rows}
-    assert any(OTHER_PYTHON in found and HERE in found for found in told)
-    assert any("9.9.9 (ffffffff)" in found for found in told)
-    assert told["no sandbox"].remedy == "install bubblewrap"
-    assert any("MiB free" in found for found in told)
-    assert any("clock is off" in found and row.state == "note" for found, row in told.items())
+def test_another_patch_of_python_is_refused(home: Home) -> None:
+    with pytest.raises(ClusterError, match=f"has Python {HERE}1 and this one {HERE}; use one of them"):
+        judged(home, {}, python=f"{HERE}1")

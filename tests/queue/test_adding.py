@@ -7,40 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bessemer.cluster.ledger import Ledger, TaskRow
-from bessemer.interfaces.cli import _frame
-from bessemer.interfaces.cli.main import command
+from tests.queue._folder import FLAGS, tasks, told
 
-FLAGS = ["--build-backend", "scripted/b", "--eval-backends", "probes", "--probe", "true"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "a.py").write_text("x = 1\n")
-    (tmp_path / "scenario.yaml").write_text("rules: []\ndefault: {text: done}\n")
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("BESSEMER_SCENARIO", str(tmp_path / "scenario.yaml"))
-    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "XAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return root
-
-
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = _frame.run(list(words), command())
-    said = capsys.readouterr()
-    return code, said.out, said.err
-
-
-def tasks(root: Path) -> list[TaskRow]:
-    path = root / ".bessemer" / "ledger.db"
-    if not path.exists():
-        return []
-    with Ledger.open(str(path)) as ledger:
-        return list(ledger.tasks("default")) if ledger.queues() else []
-
-
+pytestmark = pytest.mark.usefixtures("folder")
 GOOD = '{"task": "one"}'
 
 

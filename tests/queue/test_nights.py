@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.queue._night import CALL, Night, records
+from tests.queue._night import CALL, CALLS, Night, records
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -46,6 +46,18 @@ def test_a_bad_task_does_not_stop_the_rest_and_the_report_tells_all(night: Night
         night.bought_once(task)
     night.told("run", "export", good, "--to", "out")
     assert (night.root / "out" / "answer.txt").read_text() == "good\n"
+
+
+@pytest.mark.long
+def test_a_task_is_recorded_where_it_was_asked_for_and_no_other_is(night: Night) -> None:
+    (recorded,) = night.add("good one", flags=("--record", "recording"))
+    (plain,) = night.add("good two")
+    records(night.run("--parallel", "2"), 0)
+    assert night.states == {recorded: "done", plain: "done"}
+    lines = [line for path in (night.root / "recording").glob("??/*.jsonl") for line in path.read_text().splitlines()]
+    assert [json.loads(line)["run"] for line in lines] == [recorded] * CALLS
+    for task in (recorded, plain):
+        night.bought_once(task)
 
 
 @pytest.mark.long
