@@ -2,6 +2,7 @@
 
 | object | role | lifetime |
 |---|---|---|
+| `Living` | answers a pulse, on the event loop that does a host's work | the host |
 | `Pulse` | asks one host now and then whether it is there | as its HostRef; it works only while somebody waits |
 
 A host that answered before and then leaves every question unanswered for `silence` seconds is ended. Ray starts it
@@ -31,6 +32,18 @@ _log = logging.getLogger(__name__)
 
 class SilentHost(ConnectionError):
     """A host said nothing for longer than it should: it hangs, or cannot be reached. It was not lost."""
+
+
+class Living:
+    """A host that can be asked whether it still works.
+
+    Ray's own question (`__ray_ready__`) is answered beside the event loop, also while that stands still: Ray lets it
+    wait for callers who are dead until it knows that they are.
+    """
+
+    async def alive(self) -> bool:
+        """Whether the event loop turns."""
+        return True
 
 
 class Watched(Protocol):
@@ -102,7 +115,7 @@ class Pulse:
             asked = time.monotonic()
             try:
                 handle = await self._host.handle()
-                await asyncio.wait_for(handle.__ray_ready__.remote(), beat)
+                await asyncio.wait_for(handle.alive.remote(), beat)
                 self._heard()
                 if not self._waiting:
                     break

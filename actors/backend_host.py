@@ -14,6 +14,7 @@ from bessemer.actors._call_stream import CallStream
 from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.cluster.backend_settings import BackendSettings
@@ -24,7 +25,7 @@ from bessemer.cluster.settings import BudgetSettings
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class BackendHost:
+class BackendHost(Living):
     """A BackendService as an actor. Messages are batches of calls; endings stream back as they come."""
 
     def __init__(self, home: bytes, name: str) -> None:

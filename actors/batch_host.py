@@ -13,6 +13,7 @@ from bessemer.actors._backend_service import book_of
 from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._run_hosts import RunHosts
 from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
@@ -27,7 +28,7 @@ START_SECONDS = 300.0
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class BatchHost:
+class BatchHost(Living):
     """A BatchService as an actor, with the messages of a BackendHost."""
 
     def __init__(self, home: bytes, name: str) -> None:

@@ -11,6 +11,7 @@ from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._probing import HostProber
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.apart import ApartJob, BuildJob, arrived, forget_old_work, packed_result, placed_here
@@ -26,7 +27,7 @@ SLOTS = 16
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class BuilderHost:
+class BuilderHost(Living):
     """Hosts the builders of one node."""
 
     def __init__(self, home: bytes) -> None:

@@ -11,6 +11,7 @@ from dotenv import load_dotenv
 
 from bessemer.actors._hosts import keeper_ref
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, reply
 from bessemer.cluster.durations import jittered
@@ -39,7 +40,7 @@ class KeeperOutbox:
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class LakeWriter:
+class LakeWriter(Living):
     """Takes rows from the outbox to the Delta tables, each exactly once."""
 
     def __init__(self, home: bytes) -> None:

@@ -13,6 +13,7 @@ import ray
 
 from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable
@@ -38,7 +39,7 @@ class _Away(NamedTuple):
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class LedgerKeeper:
+class LedgerKeeper(Living):
     """Hosts the ledger of one home. Messages are batches of operations; answers come after the commit."""
 
     def __init__(self, home: bytes) -> None:

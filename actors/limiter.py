@@ -10,13 +10,14 @@ import ray
 from bessemer.actors._call_limits import states_json
 from bessemer.actors._line import LineServer
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, reply
 from bessemer.cluster.limits import Report, Shares
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class Limiter:
+class Limiter(Living):
     """Shares the limits out to hosts. It keeps nothing: after a restart the hosts' reports bring everything back."""
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ import ray
 
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._probing import MeasureRequest
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.apart import ProbeJob, ProbesResult, arrived, measured_here
@@ -25,7 +26,7 @@ ENVIRONMENT_SECONDS = 300.0
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class ProberHost:
+class ProberHost(Living):
     """Hosts the probes of one node."""
 
     def __init__(self, home: bytes) -> None:

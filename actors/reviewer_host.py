@@ -13,6 +13,7 @@ from bessemer.actors._hosts import backend_client, ledger_client
 from bessemer.actors._jobs import Jobs
 from bessemer.actors._journal import StepJournal
 from bessemer.actors._placement import whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, decode, reply
 from bessemer.actors.backends import capabilities
@@ -85,7 +86,7 @@ class Reviewed(_Frozen):
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class ReviewerHost:
+class ReviewerHost(Living):
     """Hosts the reviewers of one node."""
 
     def __init__(self, home: bytes) -> None:

@@ -17,6 +17,7 @@ from bessemer.actors._journal import OVERNIGHT_SECONDS
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._placement import node_name, whereabouts
+from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
 from bessemer.actors._wire import MESSAGES, ask, decode, encode, reply
 from bessemer.actors.apart import Carrier
@@ -93,7 +94,7 @@ class _Held:
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class RunHost:
+class RunHost(Living):
     """Hosts some runs of one home; after a restart it reopens those whose lease it held."""
 
     def __init__(self, home: bytes) -> None:

@@ -16,14 +16,14 @@ from ray.exceptions import RayActorError
 
 from bessemer.actors import _line
 from bessemer.actors._line import Direct, LineServer
-from bessemer.actors._pulse import Pulse
+from bessemer.actors._pulse import Living, Pulse
 from bessemer.actors._wire import MESSAGES, HostRef, ask, encode, find_or_make, opened, reply
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
-class Sleeper:
+class Sleeper(Living):
     """Answers its process id, after a while if asked to."""
 
     def __init__(self) -> None:
@@ -32,6 +32,10 @@ class Sleeper:
     @reply
     async def line(self, payload: bytes) -> dict[str, str]:
         return await self._line.where()
+
+    @reply
+    async def stand_still(self, payload: bytes) -> None:
+        time.sleep(float(payload))
 
     @reply
     async def work(self, payload: bytes) -> int:
@@ -64,6 +68,12 @@ async def test_a_host_that_hangs_in_mid_work_is_started_anew_and_the_work_is_don
     await asyncio.sleep(0.3)
     await stop(first)
     assert await waiting != first
+
+
+async def test_a_host_whose_event_loop_stands_still_is_started_anew(sleeper: HostRef) -> None:
+    first = await ask(sleeper, "work", b"0", within=60)
+    (await sleeper.handle()).stand_still.remote(b"600")
+    assert await ask(sleeper, "work", b"0", within=120) != first
 
 
 async def test_a_host_that_hung_before_it_was_asked_is_found_out_too(sleeper: HostRef) -> None:
@@ -109,7 +119,7 @@ class Starting:
     name = "starting"
 
     def __init__(self) -> None:
-        self.__ray_ready__ = self
+        self.alive = self
 
     def remote(self) -> asyncio.Future[None]:
         return asyncio.get_running_loop().create_future()
