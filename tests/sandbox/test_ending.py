@@ -16,7 +16,7 @@ from bessemer.cluster.errors import SandboxUnavailable
 from bessemer.cluster.sandbox import SandboxPolicy, _cgroup, find_door, run
 from tests.sandbox.conftest import alive
 
-FORKS = "import os, time\nfor _ in range(400):\n    os.fork() or (time.sleep({seconds}), os._exit(0))\ntime.sleep(9)"
+FORKS = "import os, time\nfor _ in range(4000):\n    os.fork() or (time.sleep({seconds}), os._exit(0))\ntime.sleep(9)"
 AS_A_USER = """
 import asyncio, os, sys
 from bessemer.cluster.sandbox import SandboxPolicy, find_door, run
@@ -43,7 +43,8 @@ async def test_a_fork_bomb_is_bounded_and_ends(tmp_path, door, group, nap):
         await asyncio.sleep(0.02)
     ended = await task
     assert ended.seconds < 10 and not alive(nap)
-    assert most < 300
+    # How far it gets between two looks depends on how busy the machine is; left alone it makes four thousand.
+    assert most < 1500
 
 
 async def test_a_flood_ends_and_keeps_both_ends(tmp_path, door):
