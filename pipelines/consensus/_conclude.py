@@ -16,11 +16,10 @@ from bessemer.cluster.money import format_usd
 from bessemer.pipelines._base import ENDINGS, Ending
 from bessemer.pipelines.consensus._acts import Answered, dropped_agents
 from bessemer.pipelines.consensus._count import Decision, count, to_ask
-from bessemer.pipelines.consensus._modes import tidy
 from bessemer.pipelines.consensus._panel import Panel
 from bessemer.pipelines.consensus._plan import AgentSummary, ConsensusOutcome, Doubt, Heard, NextDollar
 from bessemer.pipelines.consensus._records import vote_rows
-from bessemer.pipelines.planning import MODES, create, new_id
+from bessemer.pipelines.planning import MODES, keep_document
 
 SETTLE_SECONDS = 20.0
 """How long calls that nobody needs any more are waited for, so that their cost is known."""
@@ -53,8 +52,9 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     run, plan, decision = panel.run, panel.plan, panel.decision
     answer = panel.answers.get(decision.answer) if decision is not None else None
     written = _write_answer(panel, answer) if answer is not None else []
-    plan_id = await _keep(panel, answer) if answer is not None and plan.plans_root else ""
     final = decision if ENDINGS[ending].status == "done" else None
+    # What was only ahead when the run was stopped may still lose once it is resumed.
+    plan_id = await _keep(panel, answer) if final is not None and answer is not None and plan.plans_root else ""
     for row in vote_rows(run.id, panel.heard, panel.history, final):
         # Each by itself: a run that goes on later adds its further turns and repeats none.
         await run.record(f"votes/{row.row['path']}", row)
@@ -112,19 +112,12 @@ def _write_answer(panel: Panel, answer: Any) -> list[Path]:
 
 
 async def _keep(panel: Panel, answer: Any) -> str:
-    """Keep the decided plan or specification as a living document: made once, whatever is replayed. Its id."""
-    document, problems = MODES[panel.plan.mode].read(tidy(answer))
+    """Keep the decided plan or specification like one that a single model wrote. Its id."""
+    document, problems = MODES[panel.plan.mode].read(answer)
     if document is None:
         raise ValueError(f"a decided answer does not pass its own checks: {'; '.join(problems)}")
-    folder = create(
-        Path(panel.plan.plans_root),
-        document,
-        await panel.run.observe("plan-id", new_id),
-        planning_prompt=panel.plan.task,
-        planning_session_id=panel.run.id,
-        planning_log_dir=str(panel.run.directory),
-        last_planning_mode="multi",
-    )
+    root = Path(panel.plan.plans_root)
+    folder = await keep_document(panel.run, root, document, prompt=panel.plan.task, mode="multi")
     return folder.id
 
 

@@ -10,8 +10,9 @@ from bessemer.pipelines.planning._documents import (
     TaskDetails,
 )
 from bessemer.pipelines.planning._ears import Ears, NotEars, parse_ears
-from bessemer.pipelines.planning._folder import PlanFolder, PlanMetadata, create, find, new_id, plans
+from bessemer.pipelines.planning._folder import PlanFolder, PlanMetadata, create, find, plans
 from bessemer.pipelines.planning._graph import Problem, chunks_in_order, in_order
+from bessemer.pipelines.planning._living import keep_document
 from bessemer.pipelines.planning._modes import MODES, PLAN_MODE, SPEC_MODE, Mode
 from bessemer.pipelines.planning._reading import (
     check_document,
@@ -48,8 +49,8 @@ __all__ = [
     "create",
     "find",
     "in_order",
+    "keep_document",
     "kind_of",
-    "new_id",
     "parse_ears",
     "plans",
     "read_document",

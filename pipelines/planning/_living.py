@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +12,8 @@ from bessemer.cluster.errors import PlanError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.run import Run, Step
 from bessemer.pipelines.planning._diff import compare
-from bessemer.pipelines.planning._documents import ProjectPlan, TaskStatus
-from bessemer.pipelines.planning._folder import ChunkAttempt, PlanFolder, PlanMetadata, now
+from bessemer.pipelines.planning._documents import Document, ProjectPlan, TaskStatus
+from bessemer.pipelines.planning._folder import ChunkAttempt, PlanFolder, PlanMetadata, create, new_id, now
 from bessemer.pipelines.planning._graph import chunks_in_order
 from bessemer.pipelines.planning._reading import check_plan
 
@@ -81,6 +82,19 @@ class LivingPlan:
             return Saved(plan={})
 
         await self._run.step(f"plan/{name}", write, result=Saved)
+
+
+async def keep_document(run: Run, root: Path, document: Document, *, prompt: str, mode: str) -> PlanFolder:
+    """Keep what a run wrote as a living document below `root`: made once, whatever is replayed."""
+    return create(
+        root,
+        document,
+        await run.observe("plan-id", new_id),
+        planning_prompt=prompt,
+        planning_session_id=run.id,
+        planning_log_dir=str(run.directory),
+        last_planning_mode=mode,
+    )
 
 
 def with_status(plan: ProjectPlan, names: set[str], status: TaskStatus) -> ProjectPlan:

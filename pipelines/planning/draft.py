@@ -19,7 +19,7 @@ from bessemer.cluster.records import RunRecord
 from bessemer.cluster.run import Run, Step
 from bessemer.pipelines._base import Ending, Outcome, Pipeline, Plan
 from bessemer.pipelines._course import Course, reaching_an_end
-from bessemer.pipelines.planning._folder import create, new_id
+from bessemer.pipelines.planning._living import keep_document
 from bessemer.pipelines.planning._modes import MODES, DocumentMode, write_document
 from bessemer.pipelines.planning._reading import Kind, check_document
 
@@ -134,16 +134,7 @@ async def _keep(run: Run, plan: DraftPlan, data: dict[str, Any]) -> str:
     document = check_document(plan.mode, data).document
     if document is None:
         raise ValueError("a journalled document does not pass its own checks")
-    name = await run.observe("plan-id", new_id)
-    folder = create(
-        Path(plan.root),
-        document,
-        name,
-        planning_prompt=plan.task,
-        planning_session_id=run.id,
-        planning_log_dir=str(run.directory),
-        last_planning_mode="single",
-    )
+    folder = await keep_document(run, Path(plan.root), document, prompt=plan.task, mode="single")
     write_document(run.directory / MODES[plan.mode].file, document)
     return str(folder.path)
 
