@@ -1,30 +1,33 @@
-"""How hosts reach models: calls of one event-loop turn travel as one message, answers stream back.
+"""How hosts reach models: calls of one event-loop turn travel as one message, which waits for what has ended.
 
 | object | role | lifetime |
 |---|---|---|
 | `BackendClient` | takes calls, sends them to the host of their provider | the host or run that makes calls |
 | `_Fleet` | the hosts of one provider, more of them under load | the client |
-| `_Lane` | one host: what waits to be sent to it, what it has in hand | the client |
+| `_Lane` | one host: what waits to be sent to it, what it has in hand, the polls that wait there | the client |
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import os
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ray.exceptions import RayActorError, RayError
 
-from bessemer.actors._calls import BudgetRefused, CallEnvelope, endings_json, envelopes_json
+from bessemer.actors._calls import BudgetRefused, CallEnvelope
 from bessemer.actors._hosts import backend_ref
-from bessemer.actors._wire import HostRef, encode
+from bessemer.actors._line import Direct
+from bessemer.actors._polling import HOLD_SECONDS, Ending, Endings, Poll
+from bessemer.actors._wire import HostRef
 from bessemer.actors.backends.base import split_name
 from bessemer.actors.batch import has_batches
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.durations import jittered
-from bessemer.cluster.errors import Cancelled, ClusterError, UnknownBackend
+from bessemer.cluster.errors import ClusterError, UnknownBackend
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger.operations import Outcome
 
@@ -33,6 +36,8 @@ BUSY = 256
 MOST_HOSTS = 4
 BATCH = 64
 """Most calls in one message: the host begins with them while the next ones are made ready."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds before a lost host is asked again; doubled each time."""
 
 FindHost = Callable[[str], HostRef]
 
@@ -43,6 +48,13 @@ class _Call:
     ended: asyncio.Future[Outcome | BudgetRefused]
     deadline: float
     """Loop time."""
+
+    def message(self) -> CallEnvelope:
+        """The envelope, with the time that is left."""
+        left = max(self.deadline - asyncio.get_running_loop().time(), 0.001)
+        if left > 0.99 * self.envelope.within:
+            return self.envelope
+        return self.envelope.model_copy(update={"within": left})
 
 
 class BackendClient:
@@ -106,119 +118,161 @@ class _Lane:
 
     def __init__(self, name: str, host: HostRef) -> None:
         self.name = name
-        self.in_hand = 0
         self._host = host
-        self._waiting: list[_Call] = []
-        self._flushing = False
-        self._batches: set[asyncio.Task[None]] = set()
+        self._direct = Direct(host, "poll")
+        self._client = uuid.uuid4().hex
+        self._numbers = itertools.count()
+        self._open: dict[int, _Call] = {}
+        self._fresh: list[int] = []
+        """Calls that were not sent yet."""
+        self._cancelled: list[int] = []
+        self._flushing: asyncio.Handle | None = None
+        self._polls: set[asyncio.Task[None]] = set()
+        self._talk = 0
+        """Counts how often the two began to talk."""
+        self._begun = False
+        """Whether the host was told what is in hand since."""
+        self._resting = False
+        self._pause = FIRST_PAUSE
+
+    @property
+    def in_hand(self) -> int:
+        return len(self._open)
 
     async def call(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         loop = asyncio.get_running_loop()
-        call = _Call(envelope, loop.create_future(), loop.time() + envelope.within)
-        self.in_hand += 1
-        self._put(call)
+        number = next(self._numbers)
+        call = self._open[number] = _Call(envelope, loop.create_future(), loop.time() + envelope.within)
+        self._fresh.append(number)
+        self._flush_soon()
         try:
             # The host keeps the deadline itself; the moment more is for its answer to arrive.
             async with asyncio.timeout(envelope.within + 30):
                 return await call.ended
         except TimeoutError:
+            self._cancel(number)
             raise ClusterError(f"{self.name} did not answer a call within {envelope.within:.0f} s") from None
         except asyncio.CancelledError:
-            self._cancel(call)
+            self._cancel(number)
             raise
         finally:
-            self.in_hand -= 1
+            del self._open[number]
 
-    def _put(self, call: _Call) -> None:
-        self._waiting.append(call)
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+    def _cancel(self, number: int) -> None:
+        """Tell the host that nobody waits for the call any more; its attempt is ended there."""
+        if number in self._fresh:
+            self._fresh.remove(number)
+        else:
+            self._cancelled.append(number)
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Calls of one turn of the event loop travel together."""
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
-        calls, self._waiting = [call for call in self._waiting if not call.ended.done()], []
-        for start in range(0, len(calls), BATCH):
-            task = asyncio.create_task(self._carry(calls[start : start + BATCH]))
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
-
-    async def _carry(self, calls: list[_Call]) -> None:
-        """Bring a batch to its end, over as many incarnations of the host as it takes."""
-        pause = 0.1
-        while calls := [call for call in calls if not call.ended.done()]:
-            try:
-                await self._exchange(calls)
-                pause = 0.1
-            except (RayActorError, ConnectionError, ValueError) as error:
-                self._host.forget()
-                self._expire(calls, error)
-                calls = [_Call(_lost(call.envelope, self.name), call.ended, call.deadline) for call in calls]
-                await asyncio.sleep(jittered(pause))
-                pause = min(2 * pause, 2.0)
-            except RayError as error:
-                self._fail(calls, ClusterError(f"{self.name} failed: {' '.join(str(error).split())[:300]}"))
-            except Exception as error:
-                self._fail(calls, ClusterError(f"{self.name} could not be used: {type(error).__name__}: {error}"))
-
-    async def _exchange(self, calls: list[_Call]) -> None:
-        now = asyncio.get_running_loop().time()
-        batch = [
-            call.envelope.model_copy(update={"within": max(call.deadline - now, 0.001)})
-            if call.deadline - now < call.envelope.within
-            else call.envelope
-            for call in calls
-        ]
-        handle = await self._host.handle()
-        with self._host.waiting():
-            stream = handle.submit.options(num_returns="streaming").remote(envelopes_json.dump_json(batch))
-            async for reference in stream:
-                _hand_out(calls, await reference)
-        if any(not call.ended.done() for call in calls):
-            raise ConnectionError(f"{self.name} ended its answer early")
-
-    def _expire(self, calls: list[_Call], error: BaseException) -> None:
-        now = asyncio.get_running_loop().time()
-        late = [call for call in calls if call.deadline <= now]
-        self._fail(late, ClusterError(f"{self.name} did not come back in time: {' '.join(str(error).split())[:200]}"))
-
-    @staticmethod
-    def _fail(calls: list[_Call], error: ClusterError) -> None:
-        for call in calls:
-            if not call.ended.done():
-                call.ended.set_exception(error)
-
-    def _cancel(self, call: _Call) -> None:
-        """Tell the host that nobody waits for the call any more; its attempt is ended there."""
-        if call in self._waiting:
-            self._waiting.remove(call)
+        self._flushing = None
+        if self._resting:
             return
-        task = asyncio.get_running_loop().create_task(self._send_cancel(str(call.envelope.key)))
-        self._batches.add(task)
-        task.add_done_callback(self._batches.discard)
+        waiting = {number: None for number, call in self._open.items() if not call.ended.done()}
+        fresh, cancelled = [number for number in self._fresh if number in waiting], tuple(self._cancelled)
+        self._fresh, self._cancelled = [], []
+        in_hand: tuple[int, ...] | None = None
+        if not waiting and not cancelled:
+            return
+        if not self._begun or (not self._polls and len(fresh) == len(waiting)):
+            self._begun, fresh, in_hand = True, list(waiting), tuple(waiting)
+        elif self._polls and not fresh and not cancelled:
+            return
+        self._send(fresh[:BATCH], cancelled, in_hand)
+        for start in range(BATCH, len(fresh), BATCH):
+            self._send(fresh[start : start + BATCH])
 
-    async def _send_cancel(self, key: str) -> None:
-        with contextlib.suppress(RayError, ConnectionError, ValueError, Cancelled, TimeoutError):
-            handle = await self._host.handle()
-            await asyncio.wait_for(handle.cancel.remote(encode([key])), 30)
-
-
-def _hand_out(calls: list[_Call], endings: bytes) -> None:
-    """Give a message's endings to whoever waits for them."""
-    for ending in endings_json.validate_json(endings):
-        ended = calls[ending.number].ended
-        if ended.done():
-            continue
+    def _send(self, fresh: list[int], cancelled: tuple[int, ...] = (), in_hand: tuple[int, ...] | None = None) -> None:
+        calls = {number: self._open[number].message() for number in fresh}
+        poll = Poll(client=self._client, calls=calls, cancelled=cancelled, in_hand=in_hand)
         try:
-            ended.set_result(ending.result())
+            payload = poll.model_dump_json().encode()
+        except ValueError as error:
+            self._send_apart(fresh, cancelled, in_hand, error)
+            return
+        task = asyncio.create_task(self._poll(poll, payload, self._talk))
+        self._polls.add(task)
+        task.add_done_callback(self._came_back)
+
+    def _send_apart(
+        self, fresh: list[int], cancelled: tuple[int, ...], in_hand: tuple[int, ...] | None, error: ValueError
+    ) -> None:
+        """One of the calls cannot be written down: the others must not suffer for it."""
+        if len(fresh) == 1 and in_hand is None:
+            self._end(fresh, f"a call cannot be sent to {self.name}: {' '.join(str(error).split())[:200]}")
+            return
+        self._send([], cancelled, in_hand)
+        for number in fresh:
+            self._send([number])
+
+    def _came_back(self, task: asyncio.Task[None]) -> None:
+        self._polls.discard(task)
+        if self._open and not self._polls:
+            self._flush_soon()
+
+    async def _poll(self, poll: Poll, payload: bytes, talk: int) -> None:
+        try:
+            with self._host.waiting():
+                answer = await asyncio.wait_for(self._direct.ask(payload), 2 * HOLD_SECONDS)
+            endings = Endings.model_validate_json(answer)
+            if endings.stranger:
+                raise ConnectionError(f"{self.name} was started anew")
+        except (RayActorError, ConnectionError, ValueError, TimeoutError) as error:
+            if talk == self._talk:
+                await self._begin_anew(error)
+        except RayError as error:
+            self._fail(poll, f"{self.name} failed: {' '.join(str(error).split())[:300]}")
         except Exception as error:
-            ended.set_exception(error)
+            self._fail(poll, f"{self.name} could not be used: {type(error).__name__}: {error}")
+        else:
+            self._pause = FIRST_PAUSE
+            if endings.fault:
+                self._fail(poll, f"{self.name} cannot read what it is sent: {endings.fault}")
+            for ending in endings.endings:
+                self._hand_out(ending)
 
+    async def _begin_anew(self, error: Exception) -> None:
+        """The host, or the way to it, was lost: ask for everything again. The ledger decides what is bought again."""
+        self._talk += 1
+        self._begun, self._resting = False, True
+        self._host.forget()
+        self._expire(error)
+        await asyncio.sleep(jittered(self._pause))
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._resting = False
+        self._flush_soon()
 
-def _lost(envelope: CallEnvelope, host: str) -> CallEnvelope:
-    if host in envelope.lost_hosts:
-        return envelope
-    return envelope.model_copy(update={"lost_hosts": (*envelope.lost_hosts, host)})
+    def _expire(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        late = [number for number, call in self._open.items() if call.deadline <= now]
+        self._end(late, f"{self.name} did not come back in time: {' '.join(str(error).split())[:200]}")
+
+    def _fail(self, poll: Poll, text: str) -> None:
+        """End the calls of a poll that cannot be answered; where it brought none, all that wait for an answer."""
+        self._end(list(poll.calls or self._open), text)
+
+    def _end(self, numbers: list[int], text: str) -> None:
+        for number in numbers:
+            call = self._open.get(number)
+            if call is not None and not call.ended.done():
+                call.ended.set_exception(ClusterError(text))
+
+    def _hand_out(self, ending: Ending) -> None:
+        """Give an ending to whoever waits for it."""
+        call = self._open.get(ending.number)
+        if call is None or call.ended.done():
+            return
+        try:
+            call.ended.set_result(ending.result())
+        except Exception as error:
+            call.ended.set_exception(error)
 
 
 def _provider(backend: str) -> str:

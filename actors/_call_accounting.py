@@ -163,7 +163,7 @@ class CallAccounting:
             try:
                 answer = await self._reserve(operation, progress)
             except Pending as refusal:
-                await self._clear(envelope, refusal, progress)
+                await self._clear(refusal, progress)
                 continue
             if isinstance(answer, Outcome):
                 return answer
@@ -287,11 +287,11 @@ class CallAccounting:
             if isinstance(answer, Reserved):
                 await self.abandon(Attempt(answer.attempt))
 
-    async def _clear(self, envelope: CallEnvelope, refusal: Pending, progress: Progress) -> None:
+    async def _clear(self, refusal: Pending, progress: Progress) -> None:
         attempt, token = str(refusal.facts.get("attempt", "")), str(refusal.facts.get("token", ""))
         instance = token.partition(":")[0]
         # An actor of this name runs once: an attempt of it that is not open here belongs to a dead incarnation.
-        gone = instance in envelope.lost_hosts or instance.partition("@")[0] in (*envelope.lost_hosts, self.host)
+        gone = instance.partition("@")[0] == self.host
         if gone and attempt and attempt not in self._open:
             reason = f"{instance or 'its host'} was lost while the attempt was in flight"
             operation = Doubt(attempt=attempt, reason=reason)

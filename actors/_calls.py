@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import RetrySettings
 from bessemer.cluster.canonical import canonical_json
 from bessemer.cluster.durations import jittered
-from bessemer.cluster.errors import BessemerError, error_named
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.run import Urgency
 
@@ -47,8 +46,6 @@ class CallEnvelope(BaseModel):
     purpose: str = ""
     trace: str = ""
     """W3C traceparent of the step's span; decides nothing."""
-    lost_hosts: tuple[str, ...] = ()
-    """Hosts that died while they may have had this call; their open attempts are in doubt."""
     priority: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
     """Weight of the run where several wait for one model: twice the priority, twice the turns."""
     urgency: Urgency = "now"
@@ -130,40 +127,3 @@ class RetryPolicy:
         jitter = jittered(min(self.longest, self.base * 2 ** (tries - 1)), 0.0)
         pause = jitter if failure.retry_after is None else failure.retry_after + jitter * 0.2
         return pause if elapsed + pause <= self.seconds else None
-
-
-class Ending(BaseModel):
-    """How one envelope of a batch ended: an outcome, a refused budget, or an error by name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    number: int
-    """Position of the envelope in its batch."""
-    outcome: Outcome | None = None
-    refused: BudgetRefused | None = None
-    error: str = ""
-    """A class of `bessemer.cluster.errors`."""
-    message: str = ""
-    facts: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, number: int, ended: Outcome | BudgetRefused) -> Ending:
-        if isinstance(ended, Outcome):
-            return cls(number=number, outcome=ended)
-        return cls(number=number, refused=ended)
-
-    @classmethod
-    def failed(cls, number: int, error: BessemerError) -> Ending:
-        return cls(number=number, error=type(error).__name__, message=error.message, facts=error.facts)
-
-    def result(self) -> Outcome | BudgetRefused:
-        """The outcome; raises the error the call ended with."""
-        if self.outcome is not None:
-            return self.outcome
-        if self.refused is not None:
-            return self.refused
-        raise error_named(self.error, self.message, self.facts)
-
-
-envelopes_json: TypeAdapter[list[CallEnvelope]] = TypeAdapter(list[CallEnvelope])
-endings_json: TypeAdapter[list[Ending]] = TypeAdapter(list[Ending])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,14 @@ import ray
 from dotenv import load_dotenv
 
 from bessemer.actors._backend_service import BackendService
-from bessemer.actors._call_stream import CallStream
 from bessemer.actors._host_metrics import HostMetrics
 from bessemer.actors._hosts import host_limits, ledger_client, trace_as
+from bessemer.actors._line import LineServer
+from bessemer.actors._mailboxes import Mailboxes
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
-from bessemer.actors._wire import MESSAGES, decode, reply
+from bessemer.actors._wire import MESSAGES, reply
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.budget import DayBudget
 from bessemer.cluster.home import Home, door_of
@@ -26,7 +26,7 @@ from bessemer.cluster.settings import BudgetSettings
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0, max_concurrency=MESSAGES)
 class BackendHost(Living):
-    """A BackendService as an actor. Messages are batches of calls; endings stream back as they come."""
+    """A BackendService as an actor. Messages bring batches of calls, and wait for endings."""
 
     def __init__(self, home: bytes, name: str) -> None:
         """`name` is the actor's own, `backend/PROVIDER` or `backend/PROVIDER#N`: no other actor of this home has it."""
@@ -47,19 +47,19 @@ class BackendHost(Living):
             keys=beside,
             own_process=True,
         )
-        self._calls = CallStream(self._service)
+        self._mailboxes = Mailboxes(self._service)
+        self._line = LineServer(self.poll)
         self._metrics = HostMetrics(self._service, name)
 
-    async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
-        """A JSON list of CallEnvelopes in; JSON lists of Endings out, those of a moment in one message."""
-        self._metrics.start()
-        async for message in self._calls.submit(payload):
-            yield message
-
     @reply
-    async def cancel(self, payload: bytes) -> int:
-        """Stop calls, a JSON list of their keys as text; returns how many were under way."""
-        return self._calls.cancel(decode(payload))
+    async def line(self, payload: bytes) -> dict[str, str]:
+        """Where `poll` is reached without Ray between."""
+        return await self._line.where()
+
+    async def poll(self, payload: bytes) -> bytes:
+        """A Poll in, Endings out, as soon as there are any."""
+        self._metrics.start()
+        return await self._mailboxes.poll(payload)
 
     @reply
     async def ping(self, payload: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ import ray
 from dotenv import load_dotenv
 
 from bessemer.actors._backend_service import book_of
-from bessemer.actors._call_stream import CallStream
 from bessemer.actors._hosts import backend_client, keeper_ref, ledger_client
+from bessemer.actors._line import LineServer
+from bessemer.actors._mailboxes import Mailboxes
 from bessemer.actors._placement import whereabouts
 from bessemer.actors._pulse import Living
 from bessemer.actors._raylet import end_with_raylet
@@ -51,17 +51,17 @@ class BatchHost(Living):
             backends,
             host=name,
         )
-        self._calls = CallStream(self._service)
-
-    async def submit(self, payload: bytes) -> AsyncGenerator[bytes, None]:
-        """A JSON list of CallEnvelopes in; JSON lists of Endings out, hours later as they come."""
-        async for message in self._calls.submit(payload):
-            yield message
+        self._mailboxes = Mailboxes(self._service)
+        self._line = LineServer(self.poll)
 
     @reply
-    async def cancel(self, payload: bytes) -> int:
-        """Stop waiting for calls, a JSON list of their keys as text; those not submitted are taken back."""
-        return self._calls.cancel(decode(payload))
+    async def line(self, payload: bytes) -> dict[str, str]:
+        """Where `poll` is reached without Ray between."""
+        return await self._line.where()
+
+    async def poll(self, payload: bytes) -> bytes:
+        """A Poll in, Endings out, as soon as there are any."""
+        return await self._mailboxes.poll(payload)
 
     @reply
     async def cancel_batch(self, payload: bytes) -> bool:

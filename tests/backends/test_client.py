@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from bessemer.actors._backend_client import BUSY, BackendClient
-from bessemer.actors._call_stream import CallStream
-from bessemer.actors._calls import CallEnvelope, envelopes_json, read_answer
-from bessemer.actors._wire import HostRef, decode
+from bessemer.actors._calls import read_answer
+from bessemer.actors._mailboxes import Mailboxes
+from bessemer.actors._polling import Poll
+from bessemer.actors._wire import HostRef
 from bessemer.actors.backends.base import Reply
 from bessemer.cluster.errors import ClusterError, Fenced
 from bessemer.cluster.home import Home
@@ -27,37 +27,43 @@ class Remote:
     def __init__(self, method: Any) -> None:
         self.remote = method
 
-    def options(self, **_: Any) -> Remote:
-        return self
-
 
 class Handle:
-    """What an actor handle looks like to the client, over a service in this process."""
+    """What an actor handle looks like to the client, over a service in this process. It offers no line."""
 
     def __init__(self, house: House, name: str) -> None:
-        self.batches: list[list[CallEnvelope]] = []
+        self.polls: list[Poll] = []
         self.die_after: int | None = None
+        """Answers until it dies."""
         self.house = house
         self.name = name
-        self.calls = CallStream(house.open(name))
-        self.submit = Remote(self._submit)
-        self.cancel = Remote(self._cancel)
+        self.poll = Remote(self._poll)
+        self.alive = Remote(self._alive)
+        self.start()
 
-    async def _submit(self, payload: bytes) -> AsyncGenerator[Any, None]:
-        self.batches.append(envelopes_json.validate_json(payload))
-        sent = 0
-        async for message in self.calls.submit(payload):
-            if sent == self.die_after:
-                self.die_after = None
-                self.calls = CallStream(self.house.open(self.name))
-                raise ActorDiedError
-            sent += 1
-            ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            ready.set_result(message)
-            yield ready
+    def start(self) -> None:
+        self.mailboxes = Mailboxes(self.house.open(self.name))
 
-    async def _cancel(self, payload: bytes) -> int:
-        return self.calls.cancel(decode(payload))
+    async def _alive(self) -> bool:
+        return True
+
+    async def _poll(self, payload: bytes) -> bytes:
+        self.polls.append(Poll.model_validate_json(payload))
+        mailboxes = self.mailboxes
+        answer = await mailboxes.poll(payload)
+        if self.die_after == 0:
+            self.die_after = None
+            self.start()
+        if mailboxes is not self.mailboxes:
+            raise ActorDiedError
+        if self.die_after is not None:
+            self.die_after -= 1
+        return answer
+
+    @property
+    def batches(self) -> list[int]:
+        """How many calls each poll brought that brought any."""
+        return [len(poll.calls) for poll in self.polls if poll.calls]
 
 
 class Cluster:
@@ -77,7 +83,7 @@ async def test_calls_of_one_turn_travel_together(tmp_path: Path) -> None:
     cluster = Cluster(House(tmp_path, "default: {text: done}"))
     ended = await asyncio.gather(*(cluster.client.call(call(index=number)) for number in range(20)))
     assert all(isinstance(read_answer(one), Reply) for one in ended)
-    assert [len(batch) for batch in cluster.handles["backend/scripted"].batches] == [20]
+    assert cluster.handles["backend/scripted"].batches == [20]
     assert cluster.client.in_hand() == {"backend/scripted": 0}
 
 
@@ -99,7 +105,7 @@ async def test_a_dead_host_is_asked_again_and_nothing_settled_is_bought_twice(tm
     ended = await asyncio.gather(*work)
     assert all(isinstance(read_answer(one), Reply) for one in ended)
     assert len(house.ledger.outcomes) == 11
-    assert all(envelope.lost_hosts == ("backend/scripted",) for envelope in handle.batches[-1])
+    assert handle.polls[-1].in_hand is not None, "the new host was told all that is in hand"
     assert all(state in ("settled", "in_doubt") for state in house.ledger.states())
     assert len(house.bought) == len(house.ledger.attempts)
 
