@@ -114,15 +114,15 @@ class RunCrew:
         """Run probes on a commit, on whatever machine measures it as this one would; a result for each, in order."""
         return await self._crew.probers.measure(work)
 
-    async def spending(self, prefix: str = "") -> Spending:
-        """What calls of this run, or of this part of it, cost so far under a step prefix.
+    async def spending(self, path: str = "") -> Spending:
+        """What calls of this run, or of this part of it, cost so far in a step and below it.
 
-        For people: it must steer nothing.
+        For people: where it steers, it is to be observed.
         """
-        return await self._spent(self._run.prefix + prefix)
+        return await self._spent(self._run.prefix + path)
 
-    async def _spent(self, prefix: str) -> Spending:
-        message = encode({"run": self._run.id, "prefix": prefix})
+    async def _spent(self, path: str) -> Spending:
+        message = encode({"run": self._run.id, "path": path})
         return Spending.model_validate(await ask(self._crew.keeper, "spending", message, within=60))
 
     async def left(self) -> int | None:

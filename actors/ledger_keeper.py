@@ -139,9 +139,9 @@ class LedgerKeeper(Living):
 
     @reply
     async def spending(self, payload: bytes) -> dict[str, int]:
-        """Calls, tokens and micro-dollars of a run's steps whose path begins with a prefix."""
+        """Calls, tokens and micro-dollars of a run, or of one of its steps with everything below it."""
         message = decode(payload)
-        spent = await self._read(Ledger.spent, message["run"], message["prefix"])
+        spent = await self._read(Ledger.spent, message["run"], message["path"])
         return spent.model_dump()
 
     @reply

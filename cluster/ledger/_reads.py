@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Row, Select, and_, case, func, select
+from sqlalchemy import Row, Select, and_, case, func, or_, select
 
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger import _schema as t
@@ -111,8 +111,6 @@ class AuditRow(_Row):
     detail: dict[str, Json]
 
 
-LAST = "\U0010ffff"
-"""Comes after every character that a key may have."""
 NAMES = 500
 """Names in one query."""
 
@@ -161,13 +159,14 @@ class Reads:
         low, high = t.range_of(run)
         return self._attempts(select(t.attempt).where(t.attempt.c.call >= low, t.attempt.c.call < high))
 
-    def spent(self, run: str, prefix: str = "") -> Spending:
-        """What the purchases of a run's steps cost whose path begins with `prefix`."""
+    def spent(self, run: str, path: str = "") -> Spending:
+        """What the purchases of a run cost, or of one of its steps with everything below it."""
         low, high = t.range_of(run)
-        if prefix:
-            low, high = f"{low}{prefix}", f"{low}{prefix}{LAST}"
         a = t.attempt.c
-        query = select(a.charge, a.state, a.usage).where(a.call >= low, a.call < high)
+        mine = and_(a.call >= low, a.call < high)
+        if path := path.rstrip("/"):
+            mine = or_(*(and_(a.call >= first, a.call < behind) for first, behind in t.ranges_of_step(run, path)))
+        query = select(a.charge, a.state, a.usage).where(mine)
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
         used = [from_json(usage) for _, _, usage in rows if usage]

@@ -235,3 +235,9 @@ def counter_key(keeper: str) -> str:
 def range_of(run_id: str) -> tuple[str, str]:
     """Bounds (from, before) of the keys of a run's calls: `|` ends the id, and `}` is the next code point."""
     return f"{run_id}|", f"{run_id}}}"
+
+
+def ranges_of_step(run_id: str, path: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Bounds (from, before) of the keys of a step's own calls, and of those of the steps below it; `0` follows `/`."""
+    step = f"{run_id}|{path}"
+    return (f"{step}|", f"{step}}}"), (f"{step}/", f"{step}0")

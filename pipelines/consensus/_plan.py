@@ -62,6 +62,15 @@ class ConsensusPlan(Plan):
         return self.pace == "fast" and self.policy != "sequential"
 
 
+class Listened(_Frozen):
+    """What became of a round's turns."""
+
+    heard: tuple[tuple[str, str], ...]
+    """Agents in the order in which they were heard, each with why its turn failed, or nothing."""
+    sent: tuple[str, ...]
+    """Agents whose call was sent, also by an incarnation of the run that died."""
+
+
 class Heard(_Frozen):
     """One agent's turn in one round."""
 

@@ -15,7 +15,7 @@ from bessemer.pipelines.consensus._count import decide, is_duel, still_needed, t
 from bessemer.pipelines.consensus._duel import duel_requests, score
 from bessemer.pipelines.consensus._money import Affordable, by_value, choose
 from bessemer.pipelines.consensus._panel import Panel
-from bessemer.pipelines.consensus._plan import Heard
+from bessemer.pipelines.consensus._plan import Heard, Listened
 
 
 class CannotPay(Exception):
@@ -105,15 +105,17 @@ def _is_worth_it(panel: Panel, turns: list[Turn], found: Affordable) -> bool:
 async def _hear(panel: Panel, turns: list[Turn]) -> None:
     """Take the turns of those who were heard before the round was decided; who that was is journalled."""
     there: dict[str, Heard] = {}
-    noted = await panel.run.observe(f"round-{panel.number}/heard", lambda: _listen(panel, turns, there))
+
+    async def listen() -> dict[str, Any]:
+        return (await _listen(panel, turns, there)).model_dump(mode="json")
+
+    listened = Listened.model_validate(await panel.run.observe(f"round-{panel.number}/heard", listen))
     by_agent = {turn.asked.agent: turn for turn in turns}
-    for agent, failure in noted:
+    for agent, failure in listened.heard:
         if agent in there:
             continue
         panel.take(_broken(panel, agent, failure) if failure else await _take_turn(panel, by_agent[agent]))
-    unheard = [turn.asked for turn in turns if turn.asked.agent not in {agent for agent, _ in noted}]
-    sent = {task.get_name() for task in panel.stragglers}
-    unsent = [one for one in unheard if one.agent not in sent]
+    unsent = [turn.asked for turn in turns if turn.asked.agent not in listened.sent]
     panel.saved = panel.saved.model_copy(
         update={
             "calls": panel.saved.calls + len(unsent),
@@ -125,31 +127,43 @@ async def _hear(panel: Panel, turns: list[Turn]) -> None:
         panel.crew.people.tell("notice", text=f"decided early: {len(unsent)} calls of at most {about} are not made")
 
 
-async def _listen(panel: Panel, turns: list[Turn], there: dict[str, Heard]) -> list[list[str]]:
+async def _listen(panel: Panel, turns: list[Turn], there: dict[str, Heard]) -> Listened:
     """Ask, and take each turn as it comes. Nothing more is sent once the round is decided; what was sent goes on."""
     by_name = {turn.asked.agent: turn for turn in turns}
-    waiting = [by_name[one.agent] for one in by_value([turn.asked for turn in turns], panel.values)]
+    sent = await _sent_before(panel, list(by_name))
+    asked = by_value([turn.asked for turn in turns], panel.values)
+    # What is paid for already is heard first.
+    waiting = [by_name[one.agent] for one in sorted(asked, key=lambda one: one.agent not in sent)]
     under_way: set[asyncio.Task[Heard]] = set()
-    noted: list[list[str]] = []
+    heard: list[tuple[str, str]] = []
     try:
         while decide(panel.history, panel.rules, panel.number) is None:
             room = still_needed(panel.history, panel.rules, panel.number)
             room = len(turns) if panel.plan.all_at_once else room - len(under_way)
             for turn in waiting[: max(room, 0)]:
+                sent.add(turn.asked.agent)
                 under_way.add(asyncio.create_task(_take_turn(panel, turn), name=turn.asked.agent))
             waiting = waiting[max(room, 0) :]
             if not under_way:
                 break
             done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(done, key=lambda one: one.get_name()):
-                heard, failure = _result(panel, task)
-                panel.take(heard)
-                there[heard.act.agent] = heard
-                noted.append([heard.act.agent, failure])
+                turned, failure = _result(panel, task)
+                panel.take(turned)
+                there[turned.act.agent] = turned
+                heard.append((turned.act.agent, failure))
             await panel.status("listening")
     finally:
         panel.stragglers |= under_way
-    return noted
+    return Listened(heard=tuple(heard), sent=tuple(sorted(sent)))
+
+
+async def _sent_before(panel: Panel, agents: list[str]) -> set[str]:
+    """Agents whose call in this round was sent before the run was broken off."""
+    if panel.run.epoch == 1:
+        return set()
+    spent = [await panel.crew.spending(_path(panel, agent)) for agent in agents]
+    return {agent for agent, one in zip(agents, spent, strict=True) if one.cost or one.input_tokens}
 
 
 def _result(panel: Panel, task: asyncio.Task[Heard]) -> tuple[Heard, str]:
@@ -176,4 +190,8 @@ async def _take_turn(panel: Panel, turn: Turn) -> Heard:
             return await score(step, panel.crew, asked, swapped, wording.criteria, number)
         return await ask(step, panel.crew, asked, panel.mode, wording, number)
 
-    return await panel.run.step(f"round-{number}/{asked.agent}", work, result=Heard)
+    return await panel.run.step(_path(panel, asked.agent), work, result=Heard)
+
+
+def _path(panel: Panel, agent: str) -> str:
+    return f"round-{panel.number}/{agent}"

@@ -103,7 +103,7 @@ class Progress:
     async def end_round(self, answer: Answer, submission: Submission, evaluation: Evaluation) -> None:
         """Add the round up for people and for the plateau rule."""
         seconds = await self.run.elapsed(f"round-{self.number}/end") - self.round_began
-        spent = await self.crew.spending(f"round-{self.number}/")
+        spent = await self.crew.spending(f"round-{self.number}")
         verdict = evaluation.verdict
         self.evaluations.append(evaluation)
         summary = RoundSummary(
