@@ -6,11 +6,12 @@ Asked once by a driver before it starts anything, because a host would fail late
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bessemer.actors._placement import BUILDER, Node, builds, nodes, own_node
@@ -21,6 +22,8 @@ from bessemer.cluster.sandbox import find_door
 
 LOOK_SECONDS = 90.0
 """How long the machines may take to answer: each starts a process for it."""
+AGAIN_SECONDS = 1.0
+"""Until a machine that was lost while it was asked is asked again, if it is still there."""
 
 
 class Told(NamedTuple):
@@ -51,16 +54,25 @@ def describe_node(door: str) -> bytes:
 
 
 def check_nodes(home: Home) -> int:
-    """How many machines take part. Raises ClusterError naming the first that cannot, and both versions."""
-    there = nodes()
-    others = [node for node in there if node.id != own_node()]
-    asked = {_look(node, door_of(home)): node for node in others}
-    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS) if asked else ([], [])
-    if late:
-        raise ClusterError(f"machine {asked[late[0]].name} did not answer within {LOOK_SECONDS:.0f} s; is it in order?")
-    for answer in ready:
-        _judge(asked[answer], answer, home)
-    return len(there)
+    """How many machines take part. Raises ClusterError naming the first that cannot, and both versions.
+
+    One that leaves the cluster while it is asked takes no part; nothing is wrong with the others.
+    """
+    deadline = time.monotonic() + LOOK_SECONDS
+    unasked = {node.id: node for node in nodes() if node.id != own_node()}
+    taking_part = 1
+    while unasked:
+        asked = {_look(node, door_of(home)): node for node in unasked.values()}
+        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=max(deadline - time.monotonic(), 0.0))
+        judged = {asked[answer].id for answer in ready if _judge(asked[answer], answer, home)}
+        taking_part += len(judged)
+        there = {node.id for node in nodes()}
+        unasked = {id_: node for id_, node in unasked.items() if id_ in there - judged}
+        if unasked and time.monotonic() > deadline:
+            name = next(iter(unasked.values())).name
+            raise ClusterError(f"machine {name} did not answer within {LOOK_SECONDS:.0f} s; is it in order?")
+        time.sleep(AGAIN_SECONDS if unasked else 0)
+    return taking_part
 
 
 def _look(node: Node, door: str) -> Any:
@@ -75,9 +87,12 @@ def _describe(door: str) -> bytes:
     return describe_node(door)
 
 
-def _judge(node: Node, answer: Any, home: Home) -> None:
+def _judge(node: Node, answer: Any, home: Home) -> bool:
+    """Whether it takes part; False where it was lost before it could tell. Raises ClusterError where it cannot."""
     try:
         said = decode(ray.get(answer))
+    except (NodeDiedError, WorkerCrashedError, TaskUnschedulableError):
+        return False
     except RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ClusterError(
@@ -87,6 +102,7 @@ def _judge(node: Node, answer: Any, home: Home) -> None:
     told = Told(**{name: said[name] for name in Told._fields})
     for found, remedy in objections(told, node.resources, home):
         raise ClusterError(f"machine {node.name} {found}; {remedy}")
+    return True
 
 
 def objections(told: Told, resources: Mapping[str, float], home: Home) -> Iterator[Objection]:

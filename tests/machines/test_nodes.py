@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import ray
 
+from bessemer.actors import _nodes
 from bessemer.actors._nodes import _judge, check_nodes, describe_node
 from bessemer.actors._placement import Node
 from bessemer.actors._wire import decode, encode
@@ -37,6 +38,25 @@ def judged(home: Home, resources: dict[str, float], **told: Any) -> None:
 def test_a_machine_like_this_one_takes_part(home: Home) -> None:
     judged(home, {"builder": 1.0})
     assert check_nodes(home) == 1
+
+
+def test_a_machine_that_leaves_while_it_is_asked_takes_no_part(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = _nodes.nodes()
+    left = Node("ab" * 28, "gone", "10.0.0.9", {})
+    seen = [[*own, left], [*own, left], own]
+    monkeypatch.setattr(_nodes, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(_nodes, "nodes", lambda: seen.pop(0) if len(seen) > 1 else own)
+    assert check_nodes(home) == 1
+    assert seen == [own], "it was asked once more while Ray still knew it"
+
+
+def test_a_machine_that_is_there_and_never_answers_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [*_nodes.nodes(), Node("ab" * 28, "mute", "10.0.0.9", {})]
+    monkeypatch.setattr(_nodes, "nodes", lambda: there)
+    monkeypatch.setattr(_nodes, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(_nodes, "LOOK_SECONDS", 1.0)
+    with pytest.raises(ClusterError, match="machine mute-ababab did not answer within 1 s"):
+        check_nodes(home)
 
 
 def test_another_python_is_refused_with_both_versions(home: Home) -> None:

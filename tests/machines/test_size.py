@@ -121,6 +121,7 @@ def party(s3_server: S3, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
                 simulator,
                 ledger={"url": postgresql.new_url(), "lease_seconds": 6},
                 lake={"url": s3_server.new_url(), "storage": s3_server.storage},
+                workspace={"url": s3_server.new_url(), "storage": s3_server.storage},
             )
             machines.start(("w1", "w2"))
             party.order()
