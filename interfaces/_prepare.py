@@ -233,9 +233,19 @@ def remember_plan(home: Home, spec: RunSpec) -> Path:
 
 
 def remember(prepared: Prepared) -> None:
-    """Write the run's folder, what it was started with, and who drives it: `run cancel` looks for that process."""
+    """Write the run's folder, what it was started with, who drives it and where: `run cancel` looks for both."""
     directory = remember_plan(prepared.home, prepared.spec)
-    write_atomic(directory / "driver.json", json.dumps({"driver": str(this_process("driver"))}).encode())
+    driver = {"driver": str(this_process("driver")), "home": prepared.home.model_dump(mode="json")}
+    write_atomic(directory / "driver.json", json.dumps(driver).encode())
+
+
+def home_of_run(home: Home, run: str) -> Home:
+    """The home that a run was last started under, with the settings of that time: its hosts are found by them."""
+    try:
+        then = Home.model_validate(json.loads((home.run_directory(run) / "driver.json").read_text())["home"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return home
+    return then if (then.state_dir, then.ledger_url) == (home.state_dir, home.ledger_url) else home
 
 
 def versions(settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import RunRow
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
-from bessemer.interfaces._prepare import Prepared
+from bessemer.interfaces._prepare import Prepared, home_of_run
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli._progress import open_view
 from bessemer.interfaces.cli._watch import follow
@@ -35,7 +35,7 @@ def prepare_attach(row: RunRow, home: Home, settings: Settings, address: str) ->
     spec = RunSpec(run=row.run, pipeline=row.pipeline, pins=row.pins, caps=row.caps)
     plan = RefinePlan.model_validate(row.pins["plan"])
     budget = None if cap is None else MicroDollars(cap)
-    return Prepared(spec=spec, home=home, plan=plan, notices=(), budget=budget)
+    return Prepared(spec=spec, home=home_of_run(home, row.run), plan=plan, notices=(), budget=budget)
 
 
 def ended_before(row: RunRow, home: Home) -> dict[str, Any] | None:
@@ -59,7 +59,7 @@ async def attach(prepared: Prepared, settings: Settings, address: str, *, as_jso
         try:
             if not await driver.holds(run):
                 raise UsageError(
-                    f"run {run} is held by no host of this cluster under these settings; go on with "
+                    f"run {run} is held by no host of this cluster; go on with "
                     f"`bessemer run resume {run}`"
                 )
             return await follow(driver, prepared.spec, view, leave=True)

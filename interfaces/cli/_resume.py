@@ -18,7 +18,7 @@ from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.workspace import Repository
-from bessemer.interfaces._prepare import Prepared, assemble, versions
+from bessemer.interfaces._prepare import Prepared, assemble, home_of_run, versions
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli._frame import say
 from bessemer.pipelines._base import pipeline_named
@@ -131,7 +131,7 @@ def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str
     if row.status != "open" and not overnight:
         return f"run {row.run} is not under way: it is {row.status}"
     if address or settings.cluster.address or ray_session.warm_cluster():
-        with driving(home, settings, address=address) as driver:
+        with driving(home_of_run(home, row.run), settings, address=address) as driver:
             if asyncio.run(driver.cancel(row.run)):
                 return f"run {row.run} is stopped; resume with: bessemer run resume {row.run}"
     driver_of = _driver_of(home.run_directory(row.run))

@@ -94,3 +94,19 @@ def _until(holds: object, what: str, seconds: float = 60) -> None:
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.05)
+
+
+def test_a_run_is_cancelled_though_it_was_started_with_other_settings(world: World) -> None:
+    judged = ["--eval-backends", "probes", "--probe", "sleep 100", "--record", "recording", "--json"]
+    driver = world.command("evaluate", "project", *judged)
+    run = launched(driver)
+    directory = world.root / ".bessemer" / "runs" / run
+    _until(lambda: "round" in _events(world.root, run) or (directory / "repository").exists(), "the work was taken in")
+    driver_json = json.loads((directory / "driver.json").read_text())
+    assert driver_json["home"]["settings"]["backends"]["record"]
+    # Nobody is asked through the process that started it.
+    (directory / "driver.json").write_text(json.dumps(driver_json | {"driver": ""}))
+    cancelled = world.command("run", "cancel", run, "--json")
+    assert "is stopped" in done(cancelled)["message"]
+    assert done(driver)["ending"] == "cancelled"
+    assert driver.returncode == 130
