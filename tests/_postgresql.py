@@ -46,7 +46,8 @@ def free_port() -> int:
 class Postgresql:
     """One server on loopback, with a data folder of its own."""
 
-    def __init__(self, bin_folder: Path, host: str = "127.0.0.1") -> None:
+    def __init__(self, bin_folder: Path, host: str = "127.0.0.1", *, follows: Postgresql | None = None) -> None:
+        """With `follows` it is a standby of that server, which must be up."""
         self._bin = bin_folder
         self._folder = Path(tempfile.mkdtemp(prefix="bsm-pg-"))
         self._numbers = itertools.count(1)
@@ -58,6 +59,10 @@ class Postgresql:
         if self._user:
             shutil.chown(self._folder, self._user)
         self._folder.chmod(0o700)
+        if follows is not None:
+            source = f"host={follows.host} port={follows.port} user=bessemer"
+            self._run("pg_basebackup", "-D", str(self._folder / "data"), "-d", source, "-R", "--no-sync", "-c", "fast")
+            return
         self._run(
             "initdb", "-D", str(self._folder / "data"), "-U", "bessemer", "-A", "trust", "--no-sync", "-E", "UTF8"
         )
@@ -92,6 +97,21 @@ class Postgresql:
         except psycopg.OperationalError:
             return False
         return True
+
+    def standby(self) -> Postgresql:
+        """A second server, up, that has every transaction before this one says that it is committed."""
+        other = Postgresql(self._bin, self.host, follows=self)
+        other.start()
+        self.say("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.say("SELECT pg_reload_conf()")
+        return other
+
+    def promote(self) -> None:
+        """Make a standby the server that takes writes."""
+        self.say("SELECT pg_promote()")
+        # Nobody follows it, so that it must wait for nobody.
+        self.say("ALTER SYSTEM SET synchronous_standby_names = ''")
+        self.say("SELECT pg_reload_conf()")
 
     def stop(self) -> None:
         """End the server at once, its clients' sessions with it, as an orderly failover does."""

@@ -77,23 +77,30 @@ class Told:
         self.lines.append("back")
 
 
+async def buy_all(client: LedgerClient) -> None:
+    """Six hundred purchases, ten at a time, that come to the sum of their numbers."""
+
+    async def buy(index: int) -> None:
+        await client.reserve(reserving(f"k{index}", index=index, send_within=600, worst=100))
+        await client.settle(settling(f"r|s|{index}|1", cost=index))
+
+    for start in range(0, 600, 10):
+        await asyncio.gather(*(buy(index) for index in range(start, start + 10)))
+
+
+def bought_all_once(ledger: Ledger) -> None:
+    assert used(ledger) == sum(range(600))
+    assert {attempt.state for attempt in ledger.attempts("r")} == {"settled"}
+    assert len(ledger.attempts("r")) == 600
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_a_server_that_goes_away_in_mid_run_loses_and_doubles_nothing(own_server: Postgresql, how: str) -> None:
     url = own_server.new_url()
     with Ledger.open(url) as ledger:
         one(ledger, opening(caps={"run:r": None}))
         keeper, told = GroupCommit(ledger), Told()
-        client = LedgerClient.local(keeper, patience=120, watcher=told)
-
-        async def buy(index: int) -> None:
-            await client.reserve(reserving(f"k{index}", index=index, send_within=600, worst=100))
-            await client.settle(settling(f"r|s|{index}|1", cost=index))
-
-        async def buy_all() -> None:
-            for start in range(0, 600, 10):
-                await asyncio.gather(*(buy(index) for index in range(start, start + 10)))
-
-        work = asyncio.create_task(buy_all())
+        work = asyncio.create_task(buy_all(LedgerClient.local(keeper, patience=120, watcher=told)))
         while used(ledger) == 0:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(getattr(own_server, how))
@@ -103,12 +110,32 @@ async def test_a_server_that_goes_away_in_mid_run_loses_and_doubles_nothing(own_
         assert not work.done()
         await asyncio.to_thread(own_server.start)
         await asyncio.wait_for(work, 120)
-        assert used(ledger) == sum(range(600))
-        assert {attempt.state for attempt in ledger.attempts("r")} == {"settled"}
-        assert len(ledger.attempts("r")) == 600
+        bought_all_once(ledger)
         assert len(told.lines) == 2 and "does not answer" in told.lines[0] and told.lines[1] == "back"
         assert "\n" not in told.lines[0]
         await keeper.close()
+
+
+async def test_a_standby_that_is_promoted_goes_on_where_the_lost_server_was(own_server: Postgresql) -> None:
+    url = own_server.new_url()
+    standby = await asyncio.to_thread(own_server.standby)
+    both = f"host=127.0.0.1:{own_server.port}&host=127.0.0.1:{standby.port}"
+    try:
+        with Ledger.open(f"postgresql+psycopg://bessemer@/{url.rpartition('/')[2]}?{both}") as ledger:
+            one(ledger, opening(caps={"run:r": None}))
+            keeper = GroupCommit(ledger)
+            work = asyncio.create_task(buy_all(LedgerClient.local(keeper, patience=120)))
+            while used(ledger) == 0:
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(own_server.kill)
+            await asyncio.sleep(0.5)
+            assert not work.done(), "a standby takes no writes"
+            await asyncio.to_thread(standby.promote)
+            await asyncio.wait_for(work, 120)
+            bought_all_once(ledger)
+            await keeper.close()
+    finally:
+        standby.close()
 
 
 def test_an_unreachable_server_is_named_in_one_line_without_its_password() -> None:
