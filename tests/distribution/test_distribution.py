@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from bessemer.actors._placement import BACKEND, BUILDER
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("cluster", "actors", "pipelines", "interfaces", "configs")
@@ -136,6 +139,42 @@ def test_ray_takes_the_cluster_files(path: Path) -> None:
     assert prepared["cluster_name"].startswith("bessemer")
     starts = [*written["head_start_ray_commands"], *written["worker_start_ray_commands"]]
     assert all("RAY_AUTH_MODE=token" in line for line in starts if "ray start" in line)
+    assert all(re.search(rf'"?{role}"?: ?\d', path.read_text()) for role in (BUILDER, BACKEND))
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "role", "key", "expected"),
+    [
+        ("ray-cluster", "a", "", "", {"builder": 4}),
+        ("ray-cluster", "a", '{"backend":4}', "", {"backend": 4}),
+        ("on-premise", "builder-1", "", "", {"builder": 8}),
+        ("on-premise", "evaluator-1", "", "sk-1", {"backend": 4}),
+    ],
+)
+def test_a_worker_is_started_in_its_role(
+    tmp_path: Path, name: str, host: str, role: str, key: str, expected: dict[str, int]
+) -> None:
+    """The shell line itself, with a `ray` that says what it was given."""
+    folder = tmp_path / "bessemer" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "ray").write_text('#!/bin/sh\nprintf "%s\\n" "$@" "key=${ANTHROPIC_API_KEY-absent}"\n')
+    (folder / "hostname").write_text(f"#!/bin/sh\necho {host}\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    if role:
+        (tmp_path / ".bessemer-role").write_text(role)
+    (tmp_path / ".bessemer-env").write_text("ANTHROPIC_API_KEY=sk-1\n")
+    path = next(one for one in (ROOT / f"{name}.yaml", CLUSTERS / f"{name}.yaml") if one.exists())
+    line = yaml.safe_load(path.read_text())["worker_start_ray_commands"][-1]
+    environment = {"HOME": str(tmp_path), "PATH": f"{folder}:{os.environ['PATH']}", "RAY_HEAD_IP": "10.0.0.1"}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=True, timeout=30)
+    said = done.stdout.splitlines()
+    assert "--address=10.0.0.1:6379" in said
+    given = next(word for word in said if word.startswith("--resources="))
+    assert json.loads(given.removeprefix("--resources=")) == expected
+    if name == "on-premise":
+        assert said[-1] == f"key={key or 'absent'}"
+        assert (tmp_path / ".bessemer-env").exists() is bool(key)
 
 
 # The names of KubeRay's API, ray.io/v1, as far as these files may use them.
@@ -173,9 +212,10 @@ def test_kubernetes_files_use_the_operators_names(kind: str) -> None:
     assert all(set(group) <= WORKER_GROUP for group in groups[1:])
     for group in groups:
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
-        assert json.loads(json.loads(group["rayStartParams"]["resources"]))
         assert set(group["template"]["spec"]) <= POD
         assert all(set(container) <= CONTAINER for container in group["template"]["spec"]["containers"])
+    roles = [json.loads(json.loads(group["rayStartParams"]["resources"])) for group in spec["workerGroupSpecs"]]
+    assert {name for role in roles for name in role} == {BUILDER, BACKEND}
     import ray
 
     assert spec["rayVersion"].split(".")[:2] == ray.__version__.split(".")[:2]
