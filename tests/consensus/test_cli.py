@@ -65,6 +65,15 @@ def test_a_dry_run_shows_plan_and_price_and_starts_nothing(capsys: pytest.Captur
     assert shown["estimate"]["steps"][0]["most_steps"] == 3
 
 
+def test_the_task_may_stand_in_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "task.md").write_text("Choose a name.\n\nIt must be short.\n")
+    flags = ["--prompt-file", "task.md", "--focus", "how it sounds", "--quorum", "3", "--rule", "ranked"]
+    assert _frame.run(["consensus", *flags, "--dry-run", "--json", *PANEL], command()) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["task"].strip() == "Choose a name.\n\nIt must be short."
+    assert (plan["focus"], plan["quorum"], plan["rule"]) == ("how it sounds", 3, "ranked")
+
+
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "XAI_API_KEY")
 
 
