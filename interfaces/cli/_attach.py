@@ -59,8 +59,7 @@ async def attach(prepared: Prepared, settings: Settings, address: str, *, as_jso
         try:
             if not await driver.holds(run):
                 raise UsageError(
-                    f"run {run} is held by no host of this cluster; go on with "
-                    f"`bessemer run resume {run}`"
+                    f"run {run} is held by no host of this cluster; go on with `bessemer run resume {run}`"
                 )
             return await follow(driver, prepared.spec, view, leave=True)
         finally:

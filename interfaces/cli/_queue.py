@@ -139,7 +139,10 @@ def resume(queue: str, tasks: Sequence[str], config: list[Path] | None, *, as_js
         return
     with Ledger.open(home.ledger_url) as ledger:
         asked(ledger, StopQueue(queue=queue, stopped=False))
-    for path in StopFile(home, queue).remove():
+    removed = StopFile(home, queue).remove()
+    if as_json:
+        emit({"queue": queue, "stopped": False, "removed": [str(path) for path in removed]})
+    for path in removed:
         say(f"removed {path}")
     say(f"queue {queue} may go on: bessemer queue run --queue {queue}")
 

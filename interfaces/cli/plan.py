@@ -260,6 +260,8 @@ def tasks(
     rows = screen.task_rows(_found(plan).plan(), open_only=open_only)
     if to is not None:
         write_atomic(to, (json.dumps({"tasks": rows}, indent=2, ensure_ascii=False) + "\n").encode())
+        if as_json:
+            emit({"to": str(to.resolve()), "tasks": len(rows)})
         say(f"{len(rows)} tasks written to {to}")
         return
     for row in rows:

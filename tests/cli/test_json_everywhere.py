@@ -127,6 +127,11 @@ def test_runs(ended: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_stopped_merged_and_ended(ended: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert record_of(capfd, "queue", "stop", "--queue", "night") == {"queue": "night", "stopped": True}
+    assert record_of(capfd, "queue", "resume", "--queue", "night") == {
+        "queue": "night",
+        "stopped": False,
+        "removed": [],
+    }
     assert record_of(capfd, "lake", "compact") == {"replaced": 0, "deleted": None}
     assert record_of(capfd, "lake", "compact", "--vacuum", "200") == {"replaced": 0, "deleted": 0}
     assert record_of(capfd, "cluster", "down") == {"was_up": False}
@@ -143,6 +148,10 @@ def test_a_question_is_not_on_stdout(
     out, err = capfd.readouterr()
     assert (out, plan.path.exists()) == ("", True)
     assert "Delete" in err
+    exported = record_of(capfd, "plan", "tasks", plan.id, "--to", "tasks.json")
+    tasks = json.loads((folder / "tasks.json").read_text())["tasks"]
+    assert exported == {"to": str(folder / "tasks.json"), "tasks": len(tasks)}
+    assert tasks
     assert record_of(capfd, "plan", "delete", plan.id) == {"plan": plan.id, "deleted": True}
     assert not plan.path.exists()
 
