@@ -24,8 +24,6 @@ from tests.crash._world import kill
 from tests.ledger._make import opening
 
 KILLS = 3
-AT_ONCE = 40
-"""What is in flight when a host dies stays charged: with all 500 the first kill would use the whole cap up."""
 
 pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(600)]
 
@@ -44,20 +42,22 @@ def home(short_tmp: Path, ray_cluster: str) -> Iterator[Home]:
                 ray.kill(ray.get_actor(one["name"], namespace=one["namespace"]), no_restart=True)
 
 
-async def test_a_host_that_is_killed_three_times_spends_no_more(home: Home, short_tmp: Path) -> None:
+# What is in flight when a host dies stays charged: with all 500 at once the first kill uses most of the cap up.
+@pytest.mark.parametrize(("at_once", "kills"), [(40, KILLS), (500, 1)])
+async def test_a_host_that_is_killed_spends_no_more(home: Home, short_tmp: Path, at_once: int, kills: int) -> None:
     client = ledger_client(home)
     await client.open_run(opening(caps={"run:r": CAP}))
     books = Books(short_tmp, home.ledger_url)
     watching = asyncio.create_task(books.watch())
     backends_of = BackendClient(home)
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(at_once)
 
     async def buy(envelope: CallEnvelope) -> Outcome | BudgetRefused:
         async with slots:
             return await backends_of.call(envelope)
 
     buying = asyncio.gather(*(buy(one) for one in wanted(("run:r",))))
-    await _killed(home, short_tmp / "books.jsonl", buying)
+    assert await _killed(home, short_tmp / "books.jsonl", buying) >= kills
     ended = await buying
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -65,16 +65,17 @@ async def test_a_host_that_is_killed_three_times_spends_no_more(home: Home, shor
     books.check(("run:r",), CAP, list(ended))
     with Ledger.open(home.ledger_url) as ledger:
         states = {one.state for one in ledger.attempts("r")}
-    assert {"settled", "in_doubt"} <= states
+    assert ({"settled", "in_doubt"} if kills == KILLS else {"in_doubt"}) <= states
     assert states <= {"settled", "in_doubt", "released", "settled_late"}
 
 
-async def _killed(home: Home, served: Path, buying: asyncio.Future[object]) -> None:
-    """Kill the host each time its vendor has served some more, while there is something to buy."""
+async def _killed(home: Home, served: Path, buying: asyncio.Future[object]) -> int:
+    """Kill the host each time its vendor has served some more, while there is something to buy. How often it was."""
     host, seen = backend_ref(home, "backend/scripted"), 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
         while len(served.read_bytes().splitlines() if served.exists() else []) < seen + 15:
-            assert not buying.done(), "everything was bought before the host was killed three times"
+            if buying.done():
+                return number
             await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
             host.forget()
@@ -82,3 +83,4 @@ async def _killed(home: Home, served: Path, buying: asyncio.Future[object]) -> N
             pid = decode(await handle.describe.remote(b"{}"))["ok"]["pid"]
             assert kill(pid)
         seen = len(served.read_bytes().splitlines())
+    return KILLS
