@@ -99,6 +99,17 @@ class Step:
         return tuple(self._rows)
 
 
+class _Execution:
+    """What all parts of a run in this process share."""
+
+    def __init__(self) -> None:
+        self.opened: set[str] = set()
+        self.under_way: set[str] = set()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.stopping = False
+
+
 class Run:
     """A run that this process holds. Steps and observations are the only memory a pipeline may rely on."""
 
@@ -123,14 +134,9 @@ class Run:
         """How long one step may take; None for ever. A last resort: every wait inside has a deadline of its own."""
         self.lease_seconds = 15.0
         """For how long the ledger holds the run for its owner after each renewal."""
-        self.under_way: set[str] = set()
-        """Paths of the steps being worked on."""
         self.prefix = ""
         """What comes before every path and name of this part of the run; empty for the whole."""
-        self._opened: set[str] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopping = False
+        self._execution = _Execution()
         self._elapsed = 0.0
         self._since = time.monotonic()
 
@@ -140,7 +146,7 @@ class Run:
         Its steps, observations and files stand under `name`, its clock starts now; ledger, caps and epoch are shared.
         """
         part = Run(self.id, self.epoch, self.directory / name, self.ledger, self.scopes, self.urgency, self.priority)
-        part.prefix, part._opened, part.under_way = f"{self.prefix}{name}/", self._opened, self.under_way
+        part.prefix, part._execution = f"{self.prefix}{name}/", self._execution
         part.step_seconds = self.step_seconds
         part.directory.mkdir(parents=True, exist_ok=True)
         return part
@@ -153,16 +159,17 @@ class Run:
         unless the step is done, and StepOverdue after `step_seconds`.
         """
         path = self.prefix + path
-        if path in self._opened:
+        execution = self._execution
+        if path in execution.opened:
             raise JournalDiverged(f"step {path!r} of run {self.id} was opened twice; give each branch its own path")
-        self._opened.add(path)
+        execution.opened.add(path)
         state = await self.ledger.begin_step(BeginStep(run=self.id, path=path, epoch=self.epoch))
         if state.done:
             return result.model_validate(state.result)
-        if self._stopping:
+        if execution.stopping:
             raise Cancelled(f"run {self.id} was asked to stop before step {path!r}")
-        self.under_way.add(path)
-        self._idle.clear()
+        execution.under_way.add(path)
+        execution.idle.clear()
         try:
             with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
                 step = Step(self._ticket(path), self.ledger)
@@ -172,9 +179,9 @@ class Run:
                 FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
             )
         finally:
-            self.under_way.discard(path)
-            if not self.under_way:
-                self._idle.set()
+            execution.under_way.discard(path)
+            if not execution.under_way:
+                execution.idle.set()
         return result.model_validate(finished.result)
 
     async def _in_time(self, path: str, work: Awaitable[M]) -> M:
@@ -192,12 +199,21 @@ class Run:
 
     def stop(self) -> None:
         """Begin no further step. Those under way go on to their end."""
-        self._stopping = True
+        self._execution.stopping = True
+
+    @property
+    def under_way(self) -> set[str]:
+        """Paths of the steps being worked on, in every part of the run."""
+        return self._execution.under_way
+
+    def let_go(self) -> None:
+        """Wait no more for the steps under way now: nobody needs them, and what they cost is booked when they end."""
+        self._execution.idle.set()
 
     async def settle_down(self, seconds: float) -> None:
         """Wait until no step is under way: what a stopped run left running is paid for, and its result is kept."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            await asyncio.wait_for(self._execution.idle.wait(), seconds)
 
     async def observe(self, name: str, read: Callable[[], Any]) -> Any:
         """Journal what is read from outside and steers the run. `read` is not called when the value is known."""

@@ -17,7 +17,9 @@ def open_compatible(name: BackendName, key: KeySource, base_url: str, *, json_sc
     client = openai_client(key.value or "none", base_url)
     # `max_tokens` is the field every such server knows; `max_completion_tokens` is ignored by many, without a word.
     profile = OpenAIModelProfile(
-        supports_json_schema_output=json_schema, openai_chat_supports_max_completion_tokens=False
+        supports_json_schema_output=json_schema,
+        supports_json_object_output=json_schema,
+        openai_chat_supports_max_completion_tokens=False,
     )
     provider = OpenAICompatibleProvider(name.provider, openai_client=client)
     model = OpenAIChatModel(name.model, provider=provider, profile=profile)

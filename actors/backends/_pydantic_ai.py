@@ -268,11 +268,11 @@ def read_json(
 
 
 def unfence(text: str) -> str:
-    """`text` without the one Markdown fence that models like to put around JSON."""
+    """What stands in the one Markdown fence that models like to put around JSON; all of it where there is no such."""
     stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and stripped.count("```") == 2:
-        return stripped[3:-3].removeprefix("json").strip()
-    return stripped
+    if stripped.startswith(("{", "[")) or stripped.count("```") != 2:
+        return stripped
+    return stripped.split("```")[1].removeprefix("json").strip()
 
 
 def _usage(response: ModelResponse) -> Usage:

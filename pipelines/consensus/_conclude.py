@@ -96,10 +96,15 @@ async def _let_settle(panel: Panel, *, cancel: bool) -> None:
         for task in panel.stragglers:
             task.cancel()
     panel.crew.people.tell("step", name=f"{len(panel.stragglers)} calls that were sent are being settled")
-    done, _ = await asyncio.wait(panel.stragglers, timeout=SETTLE_SECONDS)
+    done, late = await asyncio.wait(panel.stragglers, timeout=SETTLE_SECONDS)
     for task in done:
         with contextlib.suppress(BessemerError, asyncio.CancelledError):
             task.result()
+    if late:
+        # What they cost is in doubt until they answer; the ledger takes that also when the run is over.
+        panel.run.let_go()
+        for task in late:
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def _write_answer(panel: Panel, answer: Any) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -59,6 +60,22 @@ async def test_structured_output_uses_the_schema_mode_and_is_validated(backend: 
     form = loopback.requests[0]["response_format"]
     assert form["type"] == "json_schema"
     assert form["json_schema"]["name"] == "grade"
+
+
+async def test_a_model_without_a_schema_mode_is_told_the_schema_in_words_and_checked_the_same(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BESSEMER_COMPATIBLE_KEY", "sk-test-key")
+    given = CompatibleSettings(base_url=f"{loopback.url}/v1", structured="none")
+    backend = open_backend("openai-compatible/small", BackendSettings(compatible=given))
+    loopback.default = fake.answers(fake.completion('Here it is: ```json\n{"score": 7}\n```'))
+    assert (await backend.request(ask(output_schema=SCHEMA, output_name="grade"))).data == {"score": 7}
+    sent = loopback.requests[0]
+    assert "response_format" not in sent
+    assert '"score"' in json.dumps([message["content"] for message in sent["messages"]]).replace('\\"', '"')
+    loopback.default = fake.answers(fake.completion('{"score": 70}'))
+    assert (await fails(backend, ask(output_schema=SCHEMA))).kind == "malformed_output"
+    await backend.close()
 
 
 @pytest.mark.parametrize("text", ['{"score": 70}', '{"score": ', "I would say seven.", "", '{"score": NaN}'])

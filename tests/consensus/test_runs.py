@@ -221,6 +221,8 @@ def test_a_used_up_time_budget_forces_what_there_is(world: PanelWorld) -> None:
     world.script(*slow, *panel_of_three()[3:])
     outcome, code = ended(world, "--time-budget", "25s")
     assert (code, outcome["ending"], outcome["decision"]["forced"]) == (3, "deadline", True)
+    late = {one.state for one in world.ledger.attempts(outcome["run"]) if one.path.startswith("round-2/")}
+    assert late == {"in_doubt"}, "nobody waited for what nobody needs"
     assert outcome["answer"] is not None
 
 
