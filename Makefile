@@ -40,9 +40,9 @@ install: $(READY)
 demo: $(READY) $(if $(BESSEMER_DEMO_BACKEND),,$(EMBEDDED))
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-# A file stays on one worker. One worker more than there are cores is a sixth faster, and finds what fails on busy machines.
+# A file stays on one worker. Tests wait a third of their time, so there is one worker more than there are cores.
 test: $(READY)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 )) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m long $(ARGS)

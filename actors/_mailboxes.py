@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from bessemer.actors._calls import CallEnvelope
 from bessemer.actors._journal import Caller
 from bessemer.actors._polling import HOLD_SECONDS, Ending, Endings, Poll
-from bessemer.cluster.errors import BessemerError, Cancelled, InfrastructureError
+from bessemer.cluster.errors import BessemerError, InfrastructureError
 
 COMPANY_SECONDS = 0.01
 """How long an ending waits for others to travel with: a message costs both hosts as much CPU as a call's JSON."""
@@ -131,15 +131,10 @@ class _Mailbox:
             self._send_home(len(self._held))
 
     async def _make(self, number: int, envelope: CallEnvelope) -> Ending:
-        work = asyncio.ensure_future(self._service.call(envelope))
         try:
-            return Ending.of(number, await work)
+            return Ending.of(number, await self._service.call(envelope))
         except BessemerError as error:
             return Ending.failed(number, error)
-        except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.wait([work])
-            return Ending.failed(number, Cancelled(f"call {envelope.key} was cancelled"))
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())[:400]
             message = f"call {envelope.key} failed in its backend host: {text}"
