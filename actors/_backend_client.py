@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiohttp import ClientError
 from ray.exceptions import RayActorError, RayError
 
 from bessemer.actors._calls import BudgetRefused, CallEnvelope
@@ -127,7 +128,8 @@ class _Lane:
         """Calls that were not sent yet."""
         self._cancelled: list[int] = []
         self._flushing: asyncio.Handle | None = None
-        self._polls: set[asyncio.Task[None]] = set()
+        self._polls: dict[asyncio.Task[None], int] = {}
+        """Each with the number of its talk."""
         self._talk = 0
         """Counts how often the two began to talk."""
         self._begun = False
@@ -138,6 +140,11 @@ class _Lane:
     @property
     def in_hand(self) -> int:
         return len(self._open)
+
+    @property
+    def _is_polling(self) -> bool:
+        """Whether a poll waits at the host. One of an older talk may be lost."""
+        return self._talk in self._polls.values()
 
     async def call(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         loop = asyncio.get_running_loop()
@@ -181,9 +188,9 @@ class _Lane:
         in_hand: tuple[int, ...] | None = None
         if not waiting and not cancelled:
             return
-        if not self._begun or (not self._polls and len(fresh) == len(waiting)):
+        if not self._begun or (not self._is_polling and len(fresh) == len(waiting)):
             self._begun, fresh, in_hand = True, list(waiting), tuple(waiting)
-        elif self._polls and not fresh and not cancelled:
+        elif self._is_polling and not fresh and not cancelled:
             return
         self._send(fresh[:BATCH], cancelled, in_hand)
         for start in range(BATCH, len(fresh), BATCH):
@@ -198,7 +205,7 @@ class _Lane:
             self._send_apart(fresh, cancelled, in_hand, error)
             return
         task = asyncio.create_task(self._poll(poll, payload, self._talk))
-        self._polls.add(task)
+        self._polls[task] = self._talk
         task.add_done_callback(self._came_back)
 
     def _send_apart(
@@ -213,8 +220,8 @@ class _Lane:
             self._send([number])
 
     def _came_back(self, task: asyncio.Task[None]) -> None:
-        self._polls.discard(task)
-        if self._open and not self._polls:
+        del self._polls[task]
+        if self._open and not self._is_polling:
             self._flush_soon()
 
     async def _poll(self, poll: Poll, payload: bytes, talk: int) -> None:
@@ -224,7 +231,7 @@ class _Lane:
             endings = Endings.model_validate_json(answer)
             if endings.stranger:
                 raise ConnectionError(f"{self.name} was started anew")
-        except (RayActorError, ConnectionError, ValueError, TimeoutError) as error:
+        except (RayActorError, OSError, ClientError, ValueError) as error:
             if talk == self._talk:
                 await self._begin_anew(error)
         except RayError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bessemer.actors import _mailboxes
+from bessemer.actors import _backend_client, _mailboxes
 from bessemer.actors._backend_client import BackendClient
 from bessemer.actors._calls import BudgetRefused, CallEnvelope
 from bessemer.actors._line import LineServer
@@ -267,4 +267,31 @@ async def test_a_call_that_cannot_be_written_down_fails_alone() -> None:
     host.caller.gate(1).set()
     host.caller.gate(2).set()
     assert [one.value for one in await asyncio.gather(*work[1:]) if isinstance(one, Outcome)] == [1, 2]
+    await host.server.close()
+
+
+async def test_polls_that_are_lost_without_a_word_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backend_client, "HOLD_SECONDS", 0.2)
+    host = Host()
+    swallowed: list[bytes] = []
+
+    async def swallow(payload: bytes) -> bytes:
+        swallowed.append(payload)
+        await asyncio.Event().wait()
+        return b""
+
+    host.server._answer = swallow
+    client = client_of(host)
+    work = []
+    async with asyncio.timeout(20):
+        for index in (0, 1):
+            work.append(asyncio.create_task(client.call(call(index=index))))
+            while len(swallowed) <= index:
+                await asyncio.sleep(0.01)
+        host.server._answer = host.answer
+        await host.caller.wait_for(0, 1)
+        for index in (0, 1):
+            host.caller.gate(index).set()
+            assert isinstance(await work[index], Outcome)
+    assert sorted(host.caller.asked) == [0, 1]
     await host.server.close()
