@@ -10,14 +10,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import ClientError
-from ray.exceptions import RayActorError, RayError
+from pydantic import ValidationError
+from ray.exceptions import RayError, RayTaskError
 
 from bessemer.actors._calls import BudgetRefused, CallEnvelope
 from bessemer.actors._hosts import backend_ref
@@ -122,7 +122,7 @@ class _Lane:
         self._host = host
         self._direct = Direct(host, "poll")
         self._client = uuid.uuid4().hex
-        self._numbers = itertools.count()
+        self._next = 0
         self._open: dict[int, _Call] = {}
         self._fresh: list[int] = []
         """Calls that were not sent yet."""
@@ -148,7 +148,7 @@ class _Lane:
 
     async def call(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         loop = asyncio.get_running_loop()
-        number = next(self._numbers)
+        number, self._next = self._next, self._next + 1
         call = self._open[number] = _Call(envelope, loop.create_future(), loop.time() + envelope.within)
         self._fresh.append(number)
         self._flush_soon()
@@ -183,7 +183,8 @@ class _Lane:
         if self._resting:
             return
         waiting = {number: None for number, call in self._open.items() if not call.ended.done()}
-        fresh, cancelled = [number for number in self._fresh if number in waiting], tuple(self._cancelled)
+        fresh = [number for number in self._fresh if number in waiting]
+        cancelled = tuple(number for number in self._cancelled if number not in waiting)
         self._fresh, self._cancelled = [], []
         in_hand: tuple[int, ...] | None = None
         if not waiting and not cancelled:
@@ -198,13 +199,20 @@ class _Lane:
 
     def _send(self, fresh: list[int], cancelled: tuple[int, ...] = (), in_hand: tuple[int, ...] | None = None) -> None:
         calls = {number: self._open[number].message() for number in fresh}
-        poll = Poll(client=self._client, calls=calls, cancelled=cancelled, in_hand=in_hand)
+        poll = Poll(
+            client=self._client,
+            talk=self._talk,
+            before=self._next,
+            calls=calls,
+            cancelled=cancelled,
+            in_hand=in_hand,
+        )
         try:
             payload = poll.model_dump_json().encode()
         except ValueError as error:
             self._send_apart(fresh, cancelled, in_hand, error)
             return
-        task = asyncio.create_task(self._poll(poll, payload, self._talk))
+        task = asyncio.create_task(self._poll(poll, payload))
         self._polls[task] = self._talk
         task.add_done_callback(self._came_back)
 
@@ -212,7 +220,7 @@ class _Lane:
         self, fresh: list[int], cancelled: tuple[int, ...], in_hand: tuple[int, ...] | None, error: ValueError
     ) -> None:
         """One of the calls cannot be written down: the others must not suffer for it."""
-        if len(fresh) == 1 and in_hand is None:
+        if len(fresh) == 1 and in_hand is None and not cancelled:
             self._end(fresh, f"a call cannot be sent to {self.name}: {' '.join(str(error).split())[:200]}")
             return
         self._send([], cancelled, in_hand)
@@ -224,29 +232,43 @@ class _Lane:
         if self._open and not self._is_polling:
             self._flush_soon()
 
-    async def _poll(self, poll: Poll, payload: bytes, talk: int) -> None:
+    async def _poll(self, poll: Poll, payload: bytes) -> None:
         try:
             with self._host.waiting():
                 answer = await asyncio.wait_for(self._direct.ask(payload), 2 * HOLD_SECONDS)
             endings = Endings.model_validate_json(answer)
-            if endings.stranger:
-                raise ConnectionError(f"{self.name} was started anew")
-        except (RayActorError, OSError, ClientError, ValueError) as error:
-            if talk == self._talk:
-                await self._begin_anew(error)
-        except RayError as error:
+        except (RayTaskError, ValidationError) as error:
             self._fail(poll, f"{self.name} failed: {' '.join(str(error).split())[:300]}")
+        except (RayError, OSError, ClientError, ValueError) as error:
+            await self._lost(poll, error)
         except Exception as error:
             self._fail(poll, f"{self.name} could not be used: {type(error).__name__}: {error}")
         else:
-            self._pause = FIRST_PAUSE
-            if endings.fault:
-                self._fail(poll, f"{self.name} cannot read what it is sent: {endings.fault}")
-            for ending in endings.endings:
-                self._hand_out(ending)
+            await self._answered(poll, endings)
 
-    async def _begin_anew(self, error: Exception) -> None:
+    async def _answered(self, poll: Poll, endings: Endings) -> None:
+        if endings.stranger:
+            await self._begin_anew(poll, ConnectionError(f"{self.name} was started anew"))
+            return
+        self._pause = FIRST_PAUSE
+        if endings.fault:
+            self._fail(poll, f"{self.name} cannot read what it is sent: {endings.fault}")
+        for ending in endings.endings:
+            self._hand_out(ending)
+        sent = any(number not in self._fresh and not call.ended.done() for number, call in self._open.items())
+        if endings.idle and sent and list(self._polls.values()).count(self._talk) == 1:
+            # This was the only poll: what it left open is known to nobody.
+            await self._begin_anew(poll, ConnectionError(f"{self.name} has lost what it was sent"))
+
+    async def _lost(self, poll: Poll, error: Exception) -> None:
+        """A poll did not come back. Whatever it cancelled may still be under way."""
+        self._cancelled.extend(poll.cancelled)
+        await self._begin_anew(poll, error)
+
+    async def _begin_anew(self, poll: Poll, error: Exception) -> None:
         """The host, or the way to it, was lost: ask for everything again. The ledger decides what is bought again."""
+        if poll.talk != self._talk:
+            return  # that was done when the first poll of its talk was lost
         self._talk += 1
         self._begun, self._resting = False, True
         self._host.forget()
@@ -263,7 +285,10 @@ class _Lane:
 
     def _fail(self, poll: Poll, text: str) -> None:
         """End the calls of a poll that cannot be answered; where it brought none, all that wait for an answer."""
-        self._end(list(poll.calls or self._open), text)
+        if poll.talk == self._talk:
+            numbers = list(poll.calls or self._open)
+            self._end(numbers, text)
+            self._cancelled.extend(numbers)
 
     def _end(self, numbers: list[int], text: str) -> None:
         for number in numbers:

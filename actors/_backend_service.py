@@ -108,8 +108,9 @@ class BackendService:
         LedgerUnavailable.
         """
         running = self._running.get(envelope.key)
-        if running is not None and running.envelope.epoch != envelope.epoch:
-            # A late answer of the older epoch fills the call's empty outcome: cheaper than asking again.
+        if running is not None and (running.envelope.epoch != envelope.epoch or running.task.cancelling()):
+            # A late answer of the older epoch fills the call's empty outcome: cheaper than asking again. One that is
+            # being cancelled brings none, and its attempt is ended first.
             await asyncio.wait([running.task], timeout=envelope.within)
             running = self._running.get(envelope.key)
         if running is None:

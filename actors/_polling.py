@@ -24,12 +24,16 @@ class Poll(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     client: str
+    talk: int = 0
+    """Goes up each time the client begins anew; what comes late of an older one is not heeded."""
+    before: int = 0
+    """Every number that the client had given when it sent this is smaller."""
     calls: dict[int, CallEnvelope] = Field(default_factory=dict)
     """By the client's own numbers. One that the host has already is not begun again."""
     cancelled: tuple[int, ...] = ()
     """Calls for which nobody waits any more. They may be on their way still."""
     in_hand: tuple[int, ...] | None = None
-    """All that the client waits for, where the two begin to talk or begin anew; otherwise None."""
+    """All below `before` that the client waits for, where the two begin to talk or begin anew; otherwise None."""
 
 
 class Ending(BaseModel):
@@ -73,5 +77,7 @@ class Endings(BaseModel):
     endings: tuple[Ending, ...] = ()
     stranger: bool = False
     """The host does not know the client, because it was started anew: nothing of the poll was done."""
+    idle: bool = False
+    """Nothing of the client's is under way at the host."""
     fault: str = ""
     """Why the host could not read the poll."""

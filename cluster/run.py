@@ -105,9 +105,25 @@ class _Execution:
     def __init__(self) -> None:
         self.opened: set[str] = set()
         self.under_way: set[str] = set()
+        self.let_go: set[str] = set()
+        """Of these, what nobody waits for."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.stopping = False
+
+    def begin(self, path: str) -> None:
+        self.under_way.add(path)
+        self.idle.clear()
+
+    def end(self, path: str) -> None:
+        self.under_way.discard(path)
+        self.look()
+
+    def look(self) -> None:
+        """Tell those who wait for the end of every step, if that is now."""
+        self.let_go &= self.under_way
+        if self.under_way == self.let_go:
+            self.idle.set()
 
 
 class Run:
@@ -168,8 +184,7 @@ class Run:
             return result.model_validate(state.result)
         if execution.stopping:
             raise Cancelled(f"run {self.id} was asked to stop before step {path!r}")
-        execution.under_way.add(path)
-        execution.idle.clear()
+        execution.begin(path)
         try:
             with telemetry.span(f"step {path}", {"bessemer.run": self.id, "bessemer.step": path}):
                 step = Step(self._ticket(path), self.ledger)
@@ -179,9 +194,7 @@ class Run:
                 FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
             )
         finally:
-            execution.under_way.discard(path)
-            if not execution.under_way:
-                execution.idle.set()
+            execution.end(path)
         return result.model_validate(finished.result)
 
     async def _in_time(self, path: str, work: Awaitable[M]) -> M:
@@ -207,8 +220,9 @@ class Run:
         return self._execution.under_way
 
     def let_go(self) -> None:
-        """Wait no more for the steps under way now: nobody needs them, and what they cost is booked when they end."""
-        self._execution.idle.set()
+        """Wait no more for this part's steps under way: nobody needs them, and their cost is booked when they end."""
+        self._execution.let_go |= {path for path in self.under_way if path.startswith(self.prefix)}
+        self._execution.look()
 
     async def settle_down(self, seconds: float) -> None:
         """Wait until no step is under way: what a stopped run left running is paid for, and its result is kept."""

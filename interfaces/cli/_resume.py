@@ -18,6 +18,7 @@ from bessemer.cluster.ledger import Ledger, SetCap
 from bessemer.cluster.money import MicroDollars
 from bessemer.cluster.settings import Settings
 from bessemer.cluster.workspace import Repository
+from bessemer.interfaces._driver import Driver
 from bessemer.interfaces._prepare import Prepared, assemble, home_of_run, versions
 from bessemer.interfaces._session import driving
 from bessemer.interfaces.cli._frame import say
@@ -131,14 +132,26 @@ def cancel_run(row: RunRow, home: Home, settings: Settings, address: str) -> str
     if row.status != "open" and not overnight:
         return f"run {row.run} is not under way: it is {row.status}"
     if address or settings.cluster.address or ray_session.warm_cluster():
-        with driving(home_of_run(home, row.run), settings, address=address) as driver:
-            if asyncio.run(driver.cancel(row.run)):
-                return f"run {row.run} is stopped; resume with: bessemer run resume {row.run}"
+        then = home_of_run(home, row.run)
+        if (then != home and _cancelled(row.run, then, settings, address, only_held=True)) or _cancelled(
+            row.run, home, settings, address, only_held=False
+        ):
+            return f"run {row.run} is stopped; resume with: bessemer run resume {row.run}"
     driver_of = _driver_of(home.run_directory(row.run))
     if driver_of is not None:
         os.kill(driver_of, signal.SIGINT)
         return f"asked process {driver_of}, which runs {row.run}, to stop"
     return f"run {row.run} is held by nobody; resume with: bessemer run resume {row.run}"
+
+
+def _cancelled(run: str, home: Home, settings: Settings, address: str, *, only_held: bool) -> bool:
+    """Whether a host of the home stopped the run. One that waits for batches, and that none remembers, any may stop."""
+
+    async def cancel(driver: Driver) -> bool:
+        return (not only_held or await driver.holds(run)) and await driver.cancel(run)
+
+    with driving(home, settings, address=address) as driver:
+        return asyncio.run(cancel(driver))
 
 
 def _driver_of(directory: Path) -> int | None:

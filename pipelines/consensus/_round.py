@@ -163,7 +163,7 @@ async def _sent_before(panel: Panel, agents: list[str]) -> set[str]:
     if panel.run.epoch == 1:
         return set()
     spent = [await panel.crew.spending(_path(panel, agent)) for agent in agents]
-    return {agent for agent, one in zip(agents, spent, strict=True) if one.cost or one.input_tokens}
+    return {agent for agent, one in zip(agents, spent, strict=True) if one.calls}
 
 
 def _result(panel: Panel, task: asyncio.Task[Heard]) -> tuple[Heard, str]:

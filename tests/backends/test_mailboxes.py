@@ -28,6 +28,7 @@ class Caller:
         self.asked: list[int] = []
         self.cancelled: list[int] = []
         self.gates: dict[int, asyncio.Event] = {}
+        self.answers: dict[int, str] = {}
 
     def gate(self, index: int) -> asyncio.Event:
         return self.gates.setdefault(index, asyncio.Event())
@@ -39,7 +40,7 @@ class Caller:
         except asyncio.CancelledError:
             self.cancelled.append(envelope.index)
             raise
-        return Outcome(kind="answer", value=envelope.index)
+        return Outcome(kind="answer", value=self.answers.get(envelope.index, envelope.index))
 
     async def wait_for(self, *indexes: int) -> None:
         while not set(indexes) <= set(self.asked):
@@ -55,7 +56,8 @@ class Desk:
 
     def poll(self, *indexes: int, client: str = "c", **given: Any) -> asyncio.Task[Endings]:
         """Send a poll with calls whose number is their index."""
-        poll = Poll(client=client, calls={index: call(index=index) for index in indexes}, **given)
+        calls = {index: call(index=index) for index in indexes}
+        poll = Poll(client=client, **{"before": 100, "calls": calls, **given})
 
         async def ask() -> Endings:
             return Endings.model_validate_json(await self.mailboxes.poll(poll.model_dump_json().encode()))
@@ -148,7 +150,7 @@ async def test_a_call_that_is_sent_again_is_made_once_and_told_to_the_new_poll()
     desk = Desk()
     lost = desk.poll(1, in_hand=(1,))
     await desk.caller.wait_for(1)
-    again = desk.poll(1, in_hand=(1,))
+    again = desk.poll(1, in_hand=(1,), talk=1)
     assert numbers(await lost) == [], "nobody hears it any more"
     desk.end(1)
     assert numbers(await again) == [1]
@@ -159,9 +161,59 @@ async def test_what_is_not_in_hand_any_more_is_cancelled() -> None:
     desk = Desk()
     desk.poll(1, 2, in_hand=(1, 2))
     await desk.caller.wait_for(1, 2)
-    desk.poll(2, in_hand=(2,))
+    desk.poll(2, in_hand=(2,), talk=1)
     while desk.caller.cancelled != [1]:
         await asyncio.sleep(0)
+
+
+async def test_what_comes_late_of_an_older_talk_does_nothing() -> None:
+    desk = Desk()
+    desk.poll(1, in_hand=(1,), talk=1)
+    await desk.caller.wait_for(1)
+    late = await desk.poll(0, in_hand=(0,), talk=0)
+    assert not late.endings
+    assert (desk.caller.asked, desk.caller.cancelled) == ([1], [])
+
+
+async def test_the_first_poll_may_come_after_the_second() -> None:
+    """It travels another way; what it did not know of yet is not cancelled by it."""
+    desk = Desk()
+    desk.poll(0, in_hand=(0,), before=1)
+    await desk.caller.wait_for(0)
+    desk.poll(2, before=3)
+    await desk.caller.wait_for(2)
+    desk.poll(1, in_hand=(0, 1), before=2)
+    await desk.caller.wait_for(1)
+    assert desk.caller.cancelled == []
+
+
+async def test_a_call_whose_maker_was_cancelled_ends_too() -> None:
+    desk = Desk()
+    poll = desk.poll(1, in_hand=(1,))
+    await desk.caller.wait_for(1)
+    desk.mailboxes._boxes["c"]._tasks[1].cancel()
+    (ending,) = (await poll).endings
+    assert (ending.number, ending.error) == (1, "Cancelled")
+
+
+async def test_an_answer_that_cannot_be_written_down_fails_alone() -> None:
+    desk = Desk()
+    desk.caller.answers[1] = "half a pair: \ud800"
+    first = desk.poll(1, 2, in_hand=(1, 2))
+    await desk.caller.wait_for(1, 2)
+    desk.end(1, 2)
+    found = {ending.number: ending for ending in (await first).endings}
+    assert "cannot be written down" in found[1].message
+    assert found[2].outcome is not None
+
+
+async def test_a_host_says_when_nothing_is_under_way() -> None:
+    desk = Desk()
+    first = desk.poll(1, in_hand=(1,))
+    await desk.caller.wait_for(1)
+    desk.end(1)
+    assert not (await first).idle
+    assert (await desk.poll()).idle
 
 
 async def test_a_host_that_was_started_anew_says_so() -> None:
@@ -294,4 +346,42 @@ async def test_polls_that_are_lost_without_a_word_are_asked_again(monkeypatch: p
             host.caller.gate(index).set()
             assert isinstance(await work[index], Outcome)
     assert sorted(host.caller.asked) == [0, 1]
+    await host.server.close()
+
+
+async def test_a_host_that_lost_a_call_is_asked_for_it_again() -> None:
+    host = Host()
+    client = client_of(host)
+    work = asyncio.create_task(client.call(call(index=0)))
+    await host.caller.wait_for(0)
+    (box,) = host.mailboxes._boxes.values()
+    box._cancel([0])
+    async with asyncio.timeout(20):
+        while host.caller.asked != [0, 0]:
+            await asyncio.sleep(0.01)
+        host.caller.gate(0).set()
+        assert isinstance(await work, Outcome)
+    assert host.begun == 2
+    await host.server.close()
+
+
+async def test_a_cancellation_that_was_lost_with_its_line_is_told_again() -> None:
+    host = Host()
+    client = client_of(host)
+    work = asyncio.create_task(client.call(call(index=0)))
+    await host.caller.wait_for(0)
+    swallowed = asyncio.Event()
+
+    async def swallow(payload: bytes) -> bytes:
+        swallowed.set()
+        await asyncio.Event().wait()
+        return payload
+
+    host.server._answer = swallow
+    work.cancel()
+    await swallowed.wait()
+    await host.break_lines()
+    async with asyncio.timeout(20):
+        while host.caller.cancelled != [0]:
+            await asyncio.sleep(0.01)
     await host.server.close()

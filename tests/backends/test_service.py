@@ -276,3 +276,26 @@ async def test_a_key_written_after_the_host_began_is_found(tmp_path: Path, monke
     env.write_text("OPENAI_API_KEY=sk-later\n")
     opened = await service._backend("openai/gpt-5.4")
     await opened.close()
+
+
+async def test_a_call_that_is_asked_for_while_it_is_being_cancelled_is_made_anew(tmp_path: Path) -> None:
+    """A step's work that is replaced asks for the same calls as the one before, whose attempt is still being ended."""
+    house = House(tmp_path, "default: {text: done, latency: 0.2}")
+    doubt, ending = house.ledger.doubt, asyncio.Event()
+
+    async def slow(operation: Any) -> Any:
+        await ending.wait()
+        return await doubt(operation)
+
+    house.ledger.doubt = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(house.service.call(call()))
+    while not house.bought:
+        await asyncio.sleep(0.001)
+    first.cancel()
+    await asyncio.sleep(0.01)
+    again = asyncio.create_task(house.service.call(call()))
+    await asyncio.sleep(0.01)
+    ending.set()
+    assert isinstance(read_answer(await again), Reply)
+    assert house.ledger.states() == ["in_doubt", "settled"]
+    assert first.cancelled() or await asyncio.wait([first])

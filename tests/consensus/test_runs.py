@@ -198,8 +198,11 @@ def test_a_run_killed_in_the_middle_decides_the_same_and_buys_nothing_twice(worl
     assert len(attempts) == len(set(attempts))
     settled = {one.path for one in world.ledger.attempts(outcome["run"]) if one.state == "settled"}
     assert len(settled) == 6
-    rows = world.lake.sql(f"SELECT count(*) AS n FROM votes WHERE run = '{outcome['run']}'").to_pylist()
-    assert rows == [{"n": 6}]
+    rows = world.lake.sql(f"SELECT path FROM votes WHERE run = '{outcome['run']}'").to_pylist()
+    paths = {row["path"] for row in rows}
+    # The third vote may come when two have decided: it is paid for, and not heard.
+    assert len(rows) == len(paths) in (5, 6)
+    assert paths <= settled
 
 
 @pytest.mark.long
