@@ -146,6 +146,11 @@ class _Lane:
         """Whether a poll waits at the host. One of an older talk may be lost."""
         return self._talk in self._polls.values()
 
+    @property
+    def _has_sent_calls(self) -> bool:
+        """Whether the host should have something to tell."""
+        return any(number not in self._fresh and not call.ended.done() for number, call in self._open.items())
+
     async def call(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         loop = asyncio.get_running_loop()
         number, self._next = self._next, self._next + 1
@@ -255,8 +260,7 @@ class _Lane:
             self._fail(poll, f"{self.name} cannot read what it is sent: {endings.fault}")
         for ending in endings.endings:
             self._hand_out(ending)
-        sent = any(number not in self._fresh and not call.ended.done() for number, call in self._open.items())
-        if endings.idle and sent and list(self._polls.values()).count(self._talk) == 1:
+        if endings.idle and list(self._polls.values()).count(self._talk) == 1 and self._has_sent_calls:
             # This was the only poll: what it left open is known to nobody.
             await self._begin_anew(poll, ConnectionError(f"{self.name} has lost what it was sent"))
 
