@@ -44,14 +44,8 @@ def check(stage: Stage, run: str, outcome: dict[str, Any]) -> None:
     assert tree_of(outcome)
 
 
-@pytest.mark.parametrize(
-    "ground",
-    [
-        pytest.param("files", marks=pytest.mark.long),
-        pytest.param("postgresql", marks=pytest.mark.long),
-        "postgresql+s3",
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("ground", ["files", "postgresql", "postgresql+s3"])
 def test_a_refinement_ends_the_same_on_every_ground(
     stage: Callable[..., Stage], request: pytest.FixtureRequest, ground: str
 ) -> None:

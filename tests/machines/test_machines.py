@@ -81,7 +81,7 @@ def test_a_machine_with_other_code_is_refused(team: Team) -> None:
     assert "ffffffffffff" in ended.stderr and "install the same version there" in ended.stderr
 
 
-@pytest.mark.parametrize("without", ["RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"])
+@pytest.mark.parametrize("without", [pytest.param("RAY_AUTH_MODE", marks=pytest.mark.long), "RAY_AUTH_TOKEN_PATH"])
 def test_a_driver_without_the_token_is_told_of_it(team: Team, monkeypatch: pytest.MonkeyPatch, without: str) -> None:
     monkeypatch.delitem(team.machines.environment, without)
     monkeypatch.setitem(team.machines.environment, "HOME", str(team.root))

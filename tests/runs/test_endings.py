@@ -64,6 +64,6 @@ def test_time_that_is_up_saves_what_was_accepted(world: World) -> None:
     slow = {"match": {"persona": "round-evaluator"}, "answer": {"data": scores(2, 9), "latency": 200.0}}
     scenario.write(world.root / "scenario.yaml", [slow])
     # Long enough for a busy machine to build, and far less than the judge takes.
-    outcome, code = ended(world, "--time-budget", "40s", *CRITERIA)
+    outcome, code = ended(world, "--time-budget", "30s", *CRITERIA)
     assert (code, outcome["ending"]) == (3, "deadline"), outcome
     assert Path(outcome["result"], "NOTE.md").exists()

@@ -67,6 +67,7 @@ def test_met_criteria_rise_and_the_run_still_counts_as_converged(world: World) -
     assert hashes[0]["criteria_hash"] == hashes[1]["criteria_hash"] != hashes[2]["criteria_hash"]
 
 
+@pytest.mark.long
 def test_a_file_rises_by_a_run_that_met_it_and_by_no_other(world: World) -> None:
     script(world, {"changes": [change()], "unchanged_because": ""})
     driver = world.refine()

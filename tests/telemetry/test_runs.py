@@ -34,6 +34,7 @@ def spans_of(path: Path) -> dict[str, dict[str, Any]]:
     raise AssertionError(f"the spans do not come: {names}")
 
 
+@pytest.mark.long
 def test_a_call_is_below_its_step_below_its_run(world: World) -> None:
     config = world.root / ".bessemer" / "config.yaml"
     config.write_text(json.dumps({**json.loads(config.read_text()), "telemetry": {"file": "spans.jsonl"}}))
