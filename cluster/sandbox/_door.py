@@ -24,8 +24,8 @@ DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "no
 
 TRIAL_SECONDS = 20.0
 TRIES, PAUSE_SECONDS = 3, 0.5
-_PASSING = (None, 0, errno.EAGAIN, errno.ENOMEM)
-"""Errors of starting a process that may be over in a moment; Python tells some without a number."""
+_LASTING = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
+"""Errors of starting a process that stay. Others may be over in a moment, as where memory is short or a clock jumps."""
 _UNTESTED = "not tested by this project"
 LABELS: dict[DoorName, str] = {
     "bubblewrap": "bubblewrap",
@@ -180,7 +180,7 @@ def _tried(command: list[str], work: Path, tries: int = TRIES) -> subprocess.Com
             command, capture_output=True, timeout=TRIAL_SECONDS, check=False, env=dict(os.environ), cwd=work
         )
     except OSError as error:
-        if tries == 1 or error.errno not in _PASSING:
+        if tries == 1 or error.errno in _LASTING:
             raise
     time.sleep(PAUSE_SECONDS)
     return _tried(command, work, tries - 1)

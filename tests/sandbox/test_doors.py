@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 from typing import Any
 
@@ -67,12 +68,15 @@ def test_where_none_works_the_remedy_is_that_systems(monkeypatch: pytest.MonkeyP
     assert ("bubblewrap" in remedies) is (system == "linux")
 
 
-@pytest.mark.parametrize(("refused", "works"), [(2, True), (3, False)])
+@pytest.mark.parametrize(
+    ("number", "refused", "works"),
+    [(errno.EAGAIN, 2, True), (errno.EAGAIN, 3, False), (errno.EINVAL, 2, True), (errno.EACCES, 1, False)],
+)
 def test_a_machine_without_a_process_to_give_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, refused: int, works: bool
+    monkeypatch: pytest.MonkeyPatch, number: int, refused: int, works: bool
 ) -> None:
     monkeypatch.setattr(_door, "PAUSE_SECONDS", 0.0)
-    start, left = subprocess.run, [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")] * refused
+    start, left = subprocess.run, [OSError(number, os.strerror(number))] * refused
 
     def refusing(*words: Any, **more: Any) -> Any:
         if left:
@@ -82,4 +86,4 @@ def test_a_machine_without_a_process_to_give_is_asked_again(
     monkeypatch.setattr(subprocess, "run", refusing)
     fault = _door._fault(_door.Door("none", "sh"))
     # Without a sandbox the trial reaches outside: that it says so means that it was run.
-    assert fault == ("does not shut in" if works else "does not run (Resource temporarily unavailable)")
+    assert fault == ("does not shut in" if works else f"does not run ({os.strerror(number)})")
