@@ -40,9 +40,11 @@ install: $(READY)
 demo: $(READY) $(if $(BESSEMER_DEMO_BACKEND),,$(EMBEDDED))
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-# A file stays on one worker. Tests wait a third of their time, so there is one worker more than there are cores.
+# A quarter of what tests with hosts take is waiting, so one more runs than there are cores; a file stays on one of them.
+TEST_WORKERS := $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 3 ? cores + 1 : 4)))
+
 test: $(READY)
-	@$(BIN)/python -m pytest -n $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 )) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m long $(ARGS)

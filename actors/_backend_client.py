@@ -255,10 +255,10 @@ class _Lane:
         if endings.stranger:
             await self._begin_anew(poll, ConnectionError(f"{self.name} was started anew"))
             return
-        self._pause = FIRST_PAUSE
         if endings.fault:
             self._fail(poll, f"{self.name} cannot read what it is sent: {endings.fault}")
         for ending in endings.endings:
+            self._pause = FIRST_PAUSE
             self._hand_out(ending)
         if endings.idle and list(self._polls.values()).count(self._talk) == 1 and self._has_sent_calls:
             # This was the only poll: what it left open is known to nobody.
@@ -267,6 +267,8 @@ class _Lane:
     async def _lost(self, poll: Poll, error: Exception) -> None:
         """A poll did not come back. Whatever it cancelled may still be under way."""
         self._cancelled.extend(poll.cancelled)
+        if poll.cancelled:
+            self._flush_soon()
         await self._begin_anew(poll, error)
 
     async def _begin_anew(self, poll: Poll, error: Exception) -> None:

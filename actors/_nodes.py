@@ -71,7 +71,8 @@ def check_nodes(home: Home) -> int:
         if unasked and time.monotonic() > deadline:
             name = next(iter(unasked.values())).name
             raise ClusterError(f"machine {name} did not answer within {LOOK_SECONDS:.0f} s; is it in order?")
-        time.sleep(AGAIN_SECONDS if unasked else 0)
+        if unasked:
+            time.sleep(AGAIN_SECONDS)
     return taking_part
 
 

@@ -232,20 +232,27 @@ def remember_plan(home: Home, spec: RunSpec) -> Path:
     return directory
 
 
+WITH_SECRETS = ("ledger", "lake", "workspace", "telemetry")
+"""Sections of the settings that may hold a password, perhaps from the environment: a run's folder must not."""
+
+
 def remember(prepared: Prepared) -> None:
     """Write the run's folder, what it was started with, who drives it and where: `run cancel` looks for both."""
     directory = remember_plan(prepared.home, prepared.spec)
-    driver = {"driver": str(this_process("driver")), "home": prepared.home.model_dump(mode="json")}
-    write_atomic(directory / "driver.json", json.dumps(driver).encode())
+    settings = {name: one for name, one in prepared.home.settings.items() if name not in WITH_SECRETS}
+    driver = {"driver": str(this_process("driver")), "settings": settings, "code": prepared.home.code}
+    write_atomic(directory / "driver.json", json.dumps(driver).encode(), 0o600)
 
 
 def home_of_run(home: Home, run: str) -> Home:
     """The home that a run was last started under, with the settings of that time: its hosts are found by them."""
     try:
-        then = Home.model_validate(json.loads((home.run_directory(run) / "driver.json").read_text())["home"])
+        then = json.loads((home.run_directory(run) / "driver.json").read_text())
+        return Home.model_validate(
+            {**home.model_dump(), "settings": home.settings | then["settings"], "code": then["code"]}
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return home
-    return then if (then.state_dir, then.ledger_url) == (home.state_dir, home.ledger_url) else home
 
 
 def versions(settings: Settings) -> dict[str, Any]:

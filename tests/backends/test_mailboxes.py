@@ -349,11 +349,16 @@ async def test_polls_that_are_lost_without_a_word_are_asked_again(monkeypatch: p
     await host.server.close()
 
 
-async def test_a_host_that_lost_a_call_is_asked_for_it_again() -> None:
+async def at_work() -> tuple[Host, asyncio.Task[Any]]:
+    """A host, and one call that it is making."""
     host = Host()
-    client = client_of(host)
-    work = asyncio.create_task(client.call(call(index=0)))
+    work = asyncio.create_task(client_of(host).call(call(index=0)))
     await host.caller.wait_for(0)
+    return host, work
+
+
+async def test_a_host_that_lost_a_call_is_asked_for_it_again() -> None:
+    host, work = await at_work()
     (box,) = host.mailboxes._boxes.values()
     box._cancel([0])
     async with asyncio.timeout(20):
@@ -366,10 +371,7 @@ async def test_a_host_that_lost_a_call_is_asked_for_it_again() -> None:
 
 
 async def test_a_cancellation_that_was_lost_with_its_line_is_told_again() -> None:
-    host = Host()
-    client = client_of(host)
-    work = asyncio.create_task(client.call(call(index=0)))
-    await host.caller.wait_for(0)
+    host, work = await at_work()
     swallowed = asyncio.Event()
 
     async def swallow(payload: bytes) -> bytes:

@@ -203,3 +203,15 @@ def test_a_process_that_nobody_is_responsible_for_is_seen(tmp_path: Path) -> Non
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+@pytest.mark.parametrize(
+    ("path", "epoch", "found_out"), [("round-2/agent-1", 2, False), ("round-2/agent-1", 1, True), ("setup", 2, True)]
+)
+async def test_only_a_turn_of_a_panel_that_was_broken_off_may_stay_open(
+    books: Books, path: str, epoch: int, found_out: bool
+) -> None:
+    books.doctor(f"UPDATE run SET epoch = {epoch:d}")
+    seen = await books.seen()
+    seen.steps[:] = [seen.steps[0].model_copy(update={"path": path, "done": False})]
+    assert any("unfinished step" in line for line in complaints(seen).get("all ended", [])) is found_out

@@ -103,7 +103,8 @@ def test_a_run_is_cancelled_though_it_was_started_with_other_settings(world: Wor
     directory = world.root / ".bessemer" / "runs" / run
     _until(lambda: "round" in _events(world.root, run) or (directory / "repository").exists(), "the work was taken in")
     driver_json = json.loads((directory / "driver.json").read_text())
-    assert driver_json["home"]["settings"]["backends"]["record"]
+    assert driver_json["settings"]["backends"]["record"]
+    assert "ledger" not in driver_json["settings"], "its URL may hold a password"
     # Nobody is asked through the process that started it.
     (directory / "driver.json").write_text(json.dumps(driver_json | {"driver": ""}))
     cancelled = world.command("run", "cancel", run, "--json")
