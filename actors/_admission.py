@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bessemer.actors._calls import request_bytes
 from bessemer.actors.backends import capabilities
 from bessemer.actors.backends.base import CallFailure, ModelRequest
 from bessemer.cluster.backend_settings import BackendSettings
@@ -11,15 +10,20 @@ LONGEST_TOKEN = 6
 """Bytes a token has at most on average: text has 3 to 5. What a window could just hold is left to the vendor to say."""
 
 
-def why_refused(request: ModelRequest, settings: BackendSettings, window: int | None) -> CallFailure | None:
-    """Why `request` is not sent, or None. `window` is the model's context in tokens, where it is known."""
+def why_refused(
+    request: ModelRequest, most_tokens: int, settings: BackendSettings, window: int | None
+) -> CallFailure | None:
+    """Why `request`, of so many tokens at most, is not sent, or None.
+
+    `window` is the model's context in tokens, where it is known.
+    """
     backend = request.backend
     able = capabilities(backend, settings)
     if any(one.is_image for one in request.attachments) and not able.images:
         return _bad(f"{backend} reads no images; leave them out, or name a model that does")
     if any(not one.is_image for one in request.attachments) and not able.documents:
         return _bad(f"{backend} reads no PDFs; give their text or pictures of their pages, or name a model that does")
-    least = request_bytes(request) // LONGEST_TOKEN
+    least = most_tokens // LONGEST_TOKEN
     if window is not None and least > window:
         message = (
             f"{backend} reads at most {window:,} tokens and the prompt has at least {least:,}; shorten it, or name a "

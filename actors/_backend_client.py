@@ -240,7 +240,8 @@ class _Lane:
     async def _poll(self, poll: Poll, payload: bytes) -> None:
         try:
             with self._host.waiting():
-                answer = await asyncio.wait_for(self._direct.ask(payload), 2 * HOLD_SECONDS)
+                async with asyncio.timeout(2 * HOLD_SECONDS):
+                    answer = await self._direct.ask(payload)
             endings = Endings.model_validate_json(answer)
         except (RayTaskError, ValidationError) as error:
             self._fail(poll, f"{self.name} failed: {' '.join(str(error).split())[:300]}")

@@ -175,14 +175,15 @@ class BackendService:
     async def _make(self, envelope: CallEnvelope) -> Outcome | BudgetRefused:
         now = asyncio.get_running_loop().time()
         progress = Progress(started=now, deadline=now + envelope.within)
-        worst = self._books.worst_case(envelope)
+        size = envelope.request.most_tokens
+        worst = self._books.worst_case(envelope.request, size)
         window = self._books.context_window(envelope.request.backend)
-        if (refused := why_refused(envelope.request, self.settings, window)) is not None:
+        if (refused := why_refused(envelope.request, size, self.settings, window)) is not None:
             return await self._books.give_up(envelope, refused, progress)
         backend = await self._backend(envelope.request.backend)
         while True:
             try:
-                result = await self._attempt(envelope, backend, worst, progress)
+                result = await self._attempt(envelope, backend, worst, size, progress)
             except BudgetExhausted as refusal:
                 return BudgetRefused(failure=CallFailure(kind="budget", message=refusal.message), facts=refusal.facts)
             if isinstance(result, Outcome):
@@ -195,11 +196,11 @@ class BackendService:
             await asyncio.sleep(pause)
 
     async def _attempt(
-        self, envelope: CallEnvelope, backend: Backend, worst: int, progress: Progress
+        self, envelope: CallEnvelope, backend: Backend, worst: int, size: int, progress: Progress
     ) -> Outcome | CallFailure:
         """One turn at the provider, or the outcome that is there already."""
         key = limit_key(envelope.request.backend, self.settings)
-        tokens = expected_tokens(envelope)
+        tokens = expected_tokens(size)
         try:
             lease = await self._limits.acquire(
                 key, progress.left(), flow=envelope.run, weight=envelope.priority, tokens=tokens
@@ -245,7 +246,7 @@ class BackendService:
                 result = await backend.request(envelope.request)
             except BackendFailure as error:
                 result = error.failure
-            ended(result, self._books.price(envelope.request.backend, result.usage) if result.usage else 0)
+            ended(result, lambda usage: self._books.price(envelope.request.backend, usage))
         return result
 
     async def _book(

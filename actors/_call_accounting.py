@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from bessemer.actors._call_rows import Ended, bill_event, call_row
-from bessemer.actors._calls import CallEnvelope, failure_value, reply_value, request_bytes
+from bessemer.actors._calls import CallEnvelope, failure_value, reply_value
 from bessemer.actors.backends._media import attachment_tokens
-from bessemer.actors.backends.base import CallFailure, Reply, Usage
+from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, Usage
 from bessemer.cluster.budget import DAY, DayBudget
 from bessemer.cluster.errors import (
     BessemerError,
@@ -137,11 +137,10 @@ class CallAccounting:
         self.booked = 0
         """Micro-dollars of the answers settled here."""
 
-    def worst_case(self, envelope: CallEnvelope) -> int:
-        """The most the call can cost, in micro-dollars. Raises UnpricedModel."""
-        request = envelope.request
+    def worst_case(self, request: ModelRequest, most_tokens: int) -> int:
+        """The most a call that reads so many tokens can cost, in micro-dollars. Raises UnpricedModel."""
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
-        return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
+        return self._prices.worst_case(request.backend, most_tokens, request.max_output_tokens, seen)
 
     def price(self, backend: str, usage: Usage) -> int:
         """What a call with this usage costs now, in micro-dollars. Raises UnpricedModel."""

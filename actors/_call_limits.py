@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bessemer.actors._calls import CallEnvelope, request_bytes
 from bessemer.actors.backends.agents import AGENTS, COMMAND
 from bessemer.actors.backends.base import CallFailure, split_name
 from bessemer.cluster.backend_settings import BackendSettings, CompatibleSettings, ProviderSettings
@@ -48,9 +47,9 @@ def limit_key(backend: str, settings: BackendSettings) -> LimitKey:
     return LimitKey(name.provider, section.account if section else "default", name.model)
 
 
-def expected_tokens(envelope: CallEnvelope) -> float:
-    """About what a request will use, for the pace of tokens."""
-    return request_bytes(envelope.request) / BYTES_PER_TOKEN
+def expected_tokens(most_tokens: int) -> float:
+    """About what a request will use of which this is the most, for the pace of tokens."""
+    return most_tokens / BYTES_PER_TOKEN
 
 
 def policies_of(settings: BackendSettings) -> dict[str, LimitPolicy]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bessemer.actors._calls import CallEnvelope
-from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, split_name
+from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, Usage, split_name
 from bessemer.cluster import telemetry
 from bessemer.cluster.redaction import redact
 
@@ -18,16 +18,17 @@ PROVIDERS = {"google": "gcp.gemini", "xai": "x_ai"}
 TOKEN_BUCKETS = tuple(4**power for power in range(14))
 SECOND_BUCKETS = tuple(0.01 * 2**power for power in range(14))
 
-Ended = Callable[[Reply | CallFailure, int], None]
+Price = Callable[[Usage], int]
+Ended = Callable[[Reply | CallFailure, Price], None]
 
 
-def _nothing(result: Reply | CallFailure, cost: int) -> None:
+def _nothing(result: Reply | CallFailure, price: Price) -> None:
     return None
 
 
 @contextlib.contextmanager
 def watch_call(envelope: CallEnvelope, attempt: str) -> Iterator[Ended]:
-    """A span around one request to a provider; call what it gives with the result and its cost in micro-dollars."""
+    """A span around one request to a provider; call what it gives with the result and its pricing in micro-dollars."""
     if not telemetry.is_on():
         yield _nothing
         return
@@ -43,7 +44,8 @@ def watch_call(envelope: CallEnvelope, attempt: str) -> Iterator[Ended]:
     asked = {**about, **_asked(envelope, attempt)}
     with telemetry.span(f"chat {model}", asked, parent=envelope.trace, client=True) as watched:
 
-        def ended(result: Reply | CallFailure, cost: int) -> None:
+        def ended(result: Reply | CallFailure, price: Price) -> None:
+            cost = price(result.usage) if result.usage else 0
             watched.set(_brought(result, cost))
             if telemetry.wants_content():
                 watched.set(_said(request, result))

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import RetrySettings
-from bessemer.cluster.canonical import canonical_json
 from bessemer.cluster.durations import jittered
 from bessemer.cluster.ledger.operations import Outcome
 from bessemer.cluster.run import Urgency
@@ -83,19 +82,6 @@ def reply_value(reply: Reply) -> dict[str, Any]:
 
 def failure_value(failure: CallFailure) -> dict[str, Any]:
     return {"failure": failure.model_dump(mode="json")}
-
-
-def request_bytes(request: ModelRequest) -> int:
-    """Upper bound in bytes of what the model is made to read: no token is shorter than a byte.
-
-    A schema counts twice, because some vendors also put it into words; each message has a template around it.
-    Attachments are not in it: a model reads an image in its own measure (`attachment_tokens`).
-    """
-    texts = sum(len(text.encode()) for text in (request.instructions, request.shared_prefix, request.prompt))
-    history = sum(len(canonical_json(message)) + 64 for message in request.history)
-    tools = sum(len(canonical_json(tool.model_dump())) + 64 for tool in request.tools)
-    schema = 2 * len(canonical_json(request.output_schema)) if request.output_schema is not None else 0
-    return texts + history + tools + schema
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,8 @@ def ledger_client(home: Home, watcher: Watcher | None = None) -> LedgerClient:
     async def send(payload: bytes) -> bytes:
         try:
             with keeper.waiting():
-                answer = await asyncio.wait_for(direct.ask(payload), APPLY_SECONDS)
+                async with asyncio.timeout(APPLY_SECONDS):
+                    answer = await direct.ask(payload)
         except Exception as error:
             keeper.forget()
             raise LedgerUnavailable(f"the ledger keeper does not answer: {type(error).__name__}") from None

@@ -20,6 +20,7 @@ import logging
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import ray
@@ -137,6 +138,9 @@ class Line:
         self._socket = socket
         self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
         self._asked = 0
+        self._frames: deque[bytes] = deque()
+        """What is not sent yet."""
+        self._writing: asyncio.Task[None] | None = None
         self.broken = False
         self._reading = asyncio.create_task(self._read())
 
@@ -162,22 +166,28 @@ class Line:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            await self._send(number + message)
+            self._send(number + message)
             return await answer
         finally:
             self._waiting.pop(number, None)
             if answer.done() and not answer.cancelled():
-                answer.exception()  # a line that broke while the message was being sent is told by `_send`
+                answer.exception()  # a line that broke meanwhile is told by what is raised here
 
-    async def _send(self, frame: bytes) -> None:
+    def _send(self, frame: bytes) -> None:
         # A sender that waits for room would not notice that the line broke, and one that is cancelled there would
-        # cancel all who wait for it with him.
-        sending = asyncio.ensure_future(self._socket.send_bytes(frame))
-        sending.add_done_callback(_retrieved)
-        await asyncio.wait({sending, self._reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done():
-            raise self._why()
-        sending.result()
+        # cancel all who wait for it with him: so one task writes for all.
+        self._frames.append(frame)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._frames:
+                await self._socket.send_bytes(self._frames.popleft())
+        except Exception:
+            self._reading.cancel()  # which tells whoever waits for an answer
+        finally:
+            self._writing = None
 
     def _why(self) -> ConnectionError:
         if isinstance(self._socket.exception(), ServerTimeoutError):
@@ -185,9 +195,11 @@ class Line:
         return ConnectionError("the line broke")
 
     async def close(self) -> None:
-        self._reading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reading
+        for task in (self._writing, self._reading):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _read(self) -> None:
         try:
@@ -259,8 +271,3 @@ class Direct:
             _log.warning("no line to %s at %r: %s; its messages go through Ray", self._host.name, url, error)
         self._without_until = time.monotonic() + WITHOUT_SECONDS
         return None
-
-
-def _retrieved(task: asyncio.Future[None]) -> None:
-    if not task.cancelled():
-        task.exception()

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from bessemer.actors._backend_service import book_of
-from bessemer.actors._calls import request_bytes
 from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, reviewer_ref
 from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
@@ -56,7 +55,7 @@ class Crew:
     def worst_case(self, request: ModelRequest) -> int:
         """What a call would reserve, in micro-dollars. Raises UnpricedModel."""
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
-        return self._prices.worst_case(request.backend, request_bytes(request), request.max_output_tokens, seen)
+        return self._prices.worst_case(request.backend, request.most_tokens, request.max_output_tokens, seen)
 
     def for_run(self, run: Run, people: People) -> RunCrew:
         return RunCrew(self, run, people)

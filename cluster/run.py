@@ -102,7 +102,7 @@ class Step:
 class _Execution:
     """What all parts of a run in this process share."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: bool) -> None:
         self.opened: set[str] = set()
         self.under_way: set[str] = set()
         self.let_go: set[str] = set()
@@ -110,6 +110,9 @@ class _Execution:
         self.idle = asyncio.Event()
         self.idle.set()
         self.stopping = False
+        self.first = first
+        """Whether nothing of the run can be in the ledger but what this execution put there."""
+        self.observed: set[str] = set()
 
     def begin(self, path: str) -> None:
         self.under_way.add(path)
@@ -138,7 +141,10 @@ class Run:
         scopes: tuple[str, ...],
         urgency: Urgency = "now",
         priority: float = 1.0,
+        *,
+        first: bool = False,
     ) -> None:
+        """`first` says that no other process ever held the run: then the ledger is not asked what it knows of it."""
         self.id = run_id
         self.epoch = epoch
         self.directory = directory
@@ -152,7 +158,7 @@ class Run:
         """For how long the ledger holds the run for its owner after each renewal."""
         self.prefix = ""
         """What comes before every path and name of this part of the run; empty for the whole."""
-        self._execution = _Execution()
+        self._execution = _Execution(first)
         self._elapsed = 0.0
         self._since = time.monotonic()
 
@@ -179,9 +185,10 @@ class Run:
         if path in execution.opened:
             raise JournalDiverged(f"step {path!r} of run {self.id} was opened twice; give each branch its own path")
         execution.opened.add(path)
-        state = await self.ledger.begin_step(BeginStep(run=self.id, path=path, epoch=self.epoch))
-        if state.done:
-            return result.model_validate(state.result)
+        if not execution.first:
+            state = await self.ledger.begin_step(BeginStep(run=self.id, path=path, epoch=self.epoch))
+            if state.done:
+                return result.model_validate(state.result)
         if execution.stopping:
             raise Cancelled(f"run {self.id} was asked to stop before step {path!r}")
         execution.begin(path)
@@ -231,13 +238,15 @@ class Run:
 
     async def observe(self, name: str, read: Callable[[], Any]) -> Any:
         """Journal what is read from outside and steers the run. `read` is not called when the value is known."""
-        name = self.prefix + name
-        found = await self.ledger.recall(Recall(run=self.id, path="", name=name))
-        if found.found:
-            return found.value
+        name, execution = self.prefix + name, self._execution
+        if not execution.first or name in execution.observed:
+            found = await self.ledger.recall(Recall(run=self.id, path="", name=name))
+            if found.found:
+                return found.value
         value = read()
         if asyncio.iscoroutine(value):
             value = await value
+        execution.observed.add(name)
         stored = await self.ledger.observe(Observe(run=self.id, path="", name=name, value=value, epoch=self.epoch))
         return stored.value
 
@@ -300,7 +309,8 @@ async def open_run(
         if holder is None or not holder.is_dead:
             raise
         opened = await ledger.open_run(message.model_copy(update={"take_over": True}))
-    run = Run(run_id, opened.epoch, directory, ledger, tuple(sorted(caps)), urgency, priority)
+    scopes = tuple(sorted(caps))
+    run = Run(run_id, opened.epoch, directory, ledger, scopes, urgency, priority, first=not opened.resumed)
     run.lease_seconds = opened.lease_seconds
     return run, opened.status
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from anthropic import AsyncAnthropic, NotGiven, Omit
+from anthropic import APIConnectionError, APITimeoutError, AsyncAnthropic, NotGiven, Omit
 from anthropic.resources.beta import AsyncBeta
 from anthropic.resources.beta.messages import AsyncMessages
 from anthropic.types.beta import BetaMessage
 
-from bessemer.actors.backends._lean import is_plain, post, split
+from bessemer.actors.backends._lean import Template, is_plain, post, split
 
 
 class LeanAsyncAnthropic(AsyncAnthropic):
     """An AsyncAnthropic whose plain (not streamed) messages are posted as they are."""
+
+    timed_out, unreachable = APITimeoutError, APIConnectionError
+
+    @cached_property
+    def templates(self) -> dict[str, Template]:
+        return {}
 
     @cached_property
     def beta(self) -> AsyncBeta:
@@ -34,4 +40,4 @@ class _Messages(AsyncMessages):
         body, options = split(given, (Omit, NotGiven))
         if betas := body.pop("betas", None):
             options["headers"] = {"anthropic-beta": ",".join(betas), **options.get("headers", {})}
-        return await post(self._client, "/v1/messages", body, options, BetaMessage)
+        return await post(cast(Any, self._client), "/v1/messages", body, options, BetaMessage)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from openai import AsyncOpenAI, NotGiven, Omit
+from openai import APIConnectionError, APITimeoutError, AsyncOpenAI, NotGiven, Omit
 from openai.resources.chat import AsyncChat
 from openai.resources.chat.completions import AsyncCompletions
 from openai.resources.responses import AsyncResponses
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from bessemer.actors.backends._lean import is_plain, post, split
+from bessemer.actors.backends._lean import Template, is_plain, post, split
 
 _OMITTED = (Omit, NotGiven)
 
 
 class LeanAsyncOpenAI(AsyncOpenAI):
     """An AsyncOpenAI whose plain (not streamed) chat completions and Responses are posted as they are."""
+
+    timed_out, unreachable = APITimeoutError, APIConnectionError
+
+    @cached_property
+    def templates(self) -> dict[str, Template]:
+        return {}
 
     @cached_property
     def chat(self) -> AsyncChat:
@@ -40,7 +46,7 @@ class _Completions(AsyncCompletions):
         if not is_plain(given):
             return await super().create(**given)
         body, options = split(given, _OMITTED)
-        return await post(self._client, "/chat/completions", body, options, ChatCompletion)
+        return await post(cast(Any, self._client), "/chat/completions", body, options, ChatCompletion)
 
 
 class _Responses(AsyncResponses):
@@ -48,4 +54,4 @@ class _Responses(AsyncResponses):
         if not is_plain(given):
             return await super().create(**given)
         body, options = split(given, _OMITTED)
-        return await post(self._client, "/responses", body, options, Response)
+        return await post(cast(Any, self._client), "/responses", body, options, Response)

@@ -18,6 +18,7 @@ from bessemer.actors.backends._context import current_call
 from bessemer.actors.backends._failures import KeySource, failure_of, one_line
 from bessemer.actors.backends._headers import rate_headers, request_id_of, watch_headers
 from bessemer.actors.backends._messages import messages_of
+from bessemer.actors.backends._prepared import parameters_of, prepare_once
 from bessemer.actors.backends._schema import schema_error
 from bessemer.actors.backends.base import BackendFailure, CallFailure, FinishReason, ModelRequest, Reply, Usage
 
@@ -78,6 +79,7 @@ class PydanticAIBackend:
         key: KeySource | None = None,
     ) -> None:
         """`key` names the variable that a refused key came from, and keeps its value out of every message."""
+        prepare_once(model)
         self.name = name
         self._model = model
         self._close = close
@@ -143,23 +145,7 @@ class PydanticAIBackend:
         return _reply(self.name, request, response, response.provider_response_id or "")
 
     def _parameters(self, request: ModelRequest) -> ModelRequestParameters:
-        from pydantic_ai.models import ModelRequestParameters
-        from pydantic_ai.output import OutputObjectDefinition
-        from pydantic_ai.tools import ToolDefinition
-
-        tools = [
-            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
-            for tool in request.tools
-        ]
-        if request.output_schema is None:
-            return ModelRequestParameters(function_tools=tools)
-        wanted = OutputObjectDefinition(json_schema=request.output_schema, name=request.output_name)
-        return ModelRequestParameters(
-            function_tools=tools,
-            output_mode="native" if self._dialect.json_schema else "prompted",
-            output_object=wanted,
-            allow_text_output=True,
-        )
+        return parameters_of(request, json_schema=self._dialect.json_schema)
 
     def _request_settings(self, request: ModelRequest) -> ModelSettings:
         dialect = self._dialect

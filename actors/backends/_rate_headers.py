@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def _date(headers: Mapping[str, str]) -> datetime | None:
     return _http_date(next((value for name, value in headers.items() if name.lower() == "date"), None))
 
 
+@functools.lru_cache(maxsize=64)
 def _http_date(text: str | None) -> datetime | None:
     from email.utils import parsedate_to_datetime
 

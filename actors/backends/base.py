@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bessemer.cluster.canonical import content_hash
+from bessemer.cluster.canonical import canonical_json, content_hash
 
 FailureKind = Literal[
     "rate_limited",
@@ -125,6 +125,19 @@ class ModelRequest(_Frozen):
         ids: dict[str, str] = {}
         content["history"] = [_stable(message, ids) for message in content["history"]]
         return content
+
+    @property
+    def most_tokens(self) -> int:
+        """Upper bound of what the model is made to read: no token is shorter than a byte.
+
+        A schema counts twice, because some vendors also put it into words; each message has a template around it.
+        Attachments are not in it: a model reads an image in its own measure (`attachment_tokens`).
+        """
+        texts = sum(len(text.encode()) for text in (self.instructions, self.shared_prefix, self.prompt))
+        history = sum(len(canonical_json(message)) + 64 for message in self.history)
+        tools = sum(len(canonical_json(tool.model_dump())) + 64 for tool in self.tools)
+        schema = 2 * len(canonical_json(self.output_schema)) if self.output_schema is not None else 0
+        return texts + history + tools + schema
 
     def request_hash(self) -> str:
         """SHA-256 of the canonical content."""

@@ -16,9 +16,9 @@ from bessemer.actors._call_accounting import (
     patiently,
     undisturbed,
 )
-from bessemer.actors._calls import CallEnvelope, request_bytes
+from bessemer.actors._calls import CallEnvelope
 from bessemer.actors.backends._media import attachment_tokens
-from bessemer.actors.backends.base import CallFailure, Reply, Usage
+from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, Usage
 from bessemer.cluster.errors import Pending
 from bessemer.cluster.ledger.operations import AttemptState, Outcome, Record, Submit, Submitted
 from bessemer.cluster.prices import BATCH, PriceBook
@@ -49,12 +49,10 @@ class BatchBooks(CallAccounting):
         self._batches = ledger
         self._account = account
 
-    def worst_case(self, envelope: CallEnvelope) -> int:
-        """The most the call can cost in a batch, in micro-dollars. Raises UnpricedModel."""
-        request = envelope.request
+    def worst_case(self, request: ModelRequest, most_tokens: int) -> int:
+        """The most a call that reads so many tokens can cost in a batch, in micro-dollars. Raises UnpricedModel."""
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
-        size = request_bytes(request)
-        return self._prices.worst_case(request.backend, size, request.max_output_tokens, seen, tier=BATCH)
+        return self._prices.worst_case(request.backend, most_tokens, request.max_output_tokens, seen, tier=BATCH)
 
     def has_batch_price(self, backend: str) -> bool:
         return self._prices.has_batch_price(backend)

@@ -14,6 +14,7 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models.batch import BatchRequest, BatchResult, EncodedBatchRequest
 
 from bessemer.actors.backends import open_backend
+from bessemer.actors.backends._late import LateBackend
 from bessemer.actors.backends._pydantic_ai import PydanticAIBackend
 from bessemer.actors.backends.base import Backend, BackendFailure, CallFailure, ModelRequest, Reply, Usage
 from bessemer.actors.batch.base import Encoded, Result
@@ -44,7 +45,7 @@ class Models:
     def opened(self, name: str) -> PydanticAIBackend:
         """One that is open already."""
         found = self._opened[name]
-        return cast("PydanticAIBackend", found.inner() if hasattr(found, "inner") else found)
+        return found.inner() if isinstance(found, LateBackend) else cast("PydanticAIBackend", found)
 
     async def any(self) -> PydanticAIBackend:
         """One that is open, for what concerns the account and no model. Raises UnknownBackend where none is."""

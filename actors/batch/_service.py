@@ -267,9 +267,11 @@ class BatchService:
         """Park the call and put it into a group; or wait for the batch that it is in already."""
         envelope = waiting.envelope
         request = envelope.request
-        worst = self.books.worst_case(envelope)
+        size = request.most_tokens
+        worst = self.books.worst_case(request, size)
         await self.desk.open(request.backend)
-        if (refused := why_refused(request, self.backends, self.books.context_window(request.backend))) is not None:
+        window = self.books.context_window(request.backend)
+        if (refused := why_refused(request, size, self.backends, window)) is not None:
             await self.give_up(waiting, refused)
             return
         await self._tell_of_price(envelope)

@@ -127,7 +127,11 @@ class Meter:
         progress = Progress(started=now, deadline=now + WAIT_SECONDS)
         key = limit_key(request.backend, self._settings)
         lease = await self.limits.acquire(
-            key, progress.left(), flow=parent.run, weight=parent.priority, tokens=expected_tokens(envelope)
+            key,
+            progress.left(),
+            flow=parent.run,
+            weight=parent.priority,
+            tokens=expected_tokens(envelope.request.most_tokens),
         )
         try:
             reserved = await self.books.reserve(envelope, worst, progress)

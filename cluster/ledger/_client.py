@@ -254,7 +254,8 @@ class LedgerClient:
         while True:
             left = deadline - time.monotonic()
             try:
-                answers = await asyncio.wait_for(self._try(batch), max(left, 0.001))
+                async with asyncio.timeout(max(left, 0.001)):
+                    answers = await self._try(batch)
             except TimeoutError:
                 raise LedgerUnavailable(f"the ledger did not answer within {self._patience:.0f} s") from None
             except (LedgerUnavailable, ConnectionError) as error:

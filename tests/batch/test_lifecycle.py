@@ -47,7 +47,7 @@ async def test_an_open_call_is_charged_at_the_batch_prices_worst_case(bench: Ben
     await bench.until(lambda: bench.states() == ["parked"])
     attempt = bench.attempts("r")[0]
     request = bench.envelope().request
-    assert attempt.worst == service.books.worst_case(bench.envelope())
+    assert attempt.worst == service.books.worst_case(request := bench.envelope().request, request.most_tokens)
     assert attempt.detail["backend"] == request.backend
     task.cancel()
     await asyncio.wait([task])

@@ -60,7 +60,7 @@ async def test_a_call_is_put_into_so_many_batches_and_no_more(anthropic: Bench) 
 async def test_a_cap_refuses_a_call_before_it_is_parked(anthropic: Bench) -> None:
     service = anthropic.collector()
     anthropic.epochs["r"] = 1
-    worst = service.books.worst_case(anthropic.envelope())
+    worst = service.books.worst_case(request := anthropic.envelope().request, request.most_tokens)
     del anthropic.epochs["r"]
     await anthropic.open(cap=2 * worst)
     ended = await asyncio.gather(*(service.call(anthropic.envelope(n)) for n in range(4)))

@@ -1,0 +1,79 @@
+"""What pydantic-ai works out anew for every request, kept for requests of one shape.
+
+A panel asks one model thousands of times for the same schema with the same settings; turning a schema into the vendor's
+form is a tenth of a call's CPU (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from bessemer.actors.backends.base import ModelRequest, ToolSpec
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
+
+KEPT = 256
+"""Shapes, and preparations of one model."""
+_PER_CALL = "extra_headers"
+"""The setting that differs from call to call; no preparation looks at it."""
+
+Prepared = tuple["ModelSettings | None", "ModelRequestParameters"]
+
+
+def parameters_of(request: ModelRequest, *, json_schema: bool) -> ModelRequestParameters:
+    """What is asked beside the messages; the same object for requests of one shape, which must not be changed."""
+    schema = None if request.output_schema is None else json.dumps(request.output_schema)
+    tools = json.dumps([tool.model_dump() for tool in request.tools])
+    return _parameters(request.instructions, schema, request.output_name, tools, json_schema)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _parameters(
+    instructions: str, schema: str | None, name: str, tools: str, json_schema: bool
+) -> ModelRequestParameters:
+    from pydantic_ai.messages import InstructionPart
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    known = [ToolSpec.model_validate(tool) for tool in json.loads(tools)]
+    functions = [
+        ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
+        for tool in known
+    ]
+    # Without them pydantic-ai makes parameters anew for every request, with the instructions of its messages.
+    parts = [InstructionPart(content=instructions)] if instructions else None
+    if schema is None:
+        return ModelRequestParameters(function_tools=functions, instruction_parts=parts)
+    return ModelRequestParameters(
+        function_tools=functions,
+        instruction_parts=parts,
+        output_mode="native" if json_schema else "prompted",
+        output_object=OutputObjectDefinition(json_schema=json.loads(schema), name=name),
+        allow_text_output=True,
+    )
+
+
+def prepare_once(model: Model[Any]) -> None:
+    """Let a model keep its preparations. It is given parameters by `parameters_of`, and nothing else."""
+    fresh = model.prepare_request
+    kept: dict[tuple[int, str], tuple[ModelRequestParameters, Prepared]] = {}
+
+    def prepare(model_settings: ModelSettings | None, model_request_parameters: ModelRequestParameters) -> Prepared:
+        parameters = model_request_parameters
+        given: dict[str, Any] = {**(model_settings or {})}
+        own = {_PER_CALL: given.pop(_PER_CALL)} if _PER_CALL in given else {}
+        key = (id(parameters), repr(given))
+        if key not in kept:
+            if len(kept) >= KEPT:
+                kept.clear()
+            # The parameters are kept beside what they led to, so that no other object can have their id.
+            kept[key] = parameters, fresh(cast("ModelSettings", given), parameters)
+        prepared, customized = kept[key][1]
+        return cast("ModelSettings", {**(prepared or {}), **own}) or None, customized
+
+    model.prepare_request = prepare  # type: ignore[method-assign]
