@@ -103,13 +103,12 @@ class PydanticAIBackend:
                     model_settings=self._live_settings(request),
                     model_request_parameters=parameters,
                 )
-            reply = _reply(self.name, request, response, request_id_of(headers))
+            found = {"seconds": round(time.monotonic() - started, 6), "rate_headers": rate_headers(headers)}
+            return _reply(self.name, request, response, request_id_of(headers), **found)
         except BackendFailure as error:
             raise BackendFailure(_limited(error.failure, headers)) from None
         except Exception as error:
             raise BackendFailure(_limited(failure_of(error, self.name, self._key), headers)) from None
-        seconds = round(time.monotonic() - started, 6)
-        return reply.model_copy(update={"seconds": seconds, "rate_headers": rate_headers(headers)})
 
     async def close(self) -> None:
         await self._close()
@@ -186,7 +185,14 @@ def _limited(failure: CallFailure, headers: dict[str, str]) -> CallFailure:
     return failure.model_copy(update=found)
 
 
-def _reply(backend: str, request: ModelRequest, response: ModelResponse, header_id: str) -> Reply:
+def _reply(
+    backend: str,
+    request: ModelRequest,
+    response: ModelResponse,
+    header_id: str,
+    **found: Any,
+) -> Reply:
+    """`found` is what the answer itself does not say."""
     text = "".join(part.content for part in response.parts if part.part_kind == "text")
     calls = any(part.part_kind == "tool-call" for part in response.parts)
     finish = _FINISH.get(response.finish_reason or "", "tool_calls" if calls else "stop")
@@ -207,6 +213,7 @@ def _reply(backend: str, request: ModelRequest, response: ModelResponse, header_
         finish="tool_calls" if calls else finish,
         model=response.model_name or "",
         request_id=request_id,
+        **found,
     )
 
 

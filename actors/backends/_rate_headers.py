@@ -13,6 +13,15 @@ from bessemer.cluster.limits import RateHint
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _ANTHROPIC_TOKENS = ("tokens", "input-tokens", "output-tokens")
+_PARTS = ("limit", "remaining", "reset")
+_NAMES = {
+    kind: (
+        tuple(f"anthropic-ratelimit-{kind}-{part}" for part in _PARTS),
+        tuple(f"x-ratelimit-{part}-{kind}" for part in _PARTS),
+    )
+    for kind in ("requests", *_ANTHROPIC_TOKENS)
+}
+"""The names of a kind's parts in either vendor's spelling."""
 
 
 def rate_hint(headers: Mapping[str, str], now: datetime | None = None) -> RateHint | None:
@@ -56,30 +65,30 @@ def _tokens(headers: Mapping[str, str], now: datetime) -> dict[str, float | None
 
 def _triple(headers: Mapping[str, str], kind: str, now: datetime) -> tuple[float | None, float | None, float | None]:
     """Limit, remaining and seconds to the reset, in either vendor's spelling."""
-    for names in (
-        [f"anthropic-ratelimit-{kind}-{part}" for part in ("limit", "remaining", "reset")],
-        [f"x-ratelimit-{part}-{kind}" for part in ("limit", "remaining", "reset")],
-    ):
-        if any(name in headers for name in names):
-            limit, remaining, reset = (headers.get(name) for name in names)
+    for names in _NAMES[kind]:
+        limit, remaining, reset = map(headers.get, names)
+        if limit is not None or remaining is not None or reset is not None:
             return _number(limit), _number(remaining), seconds_to(reset, now)
     return None, None, None
 
 
 def seconds_to(text: str | None, now: datetime) -> float | None:
     """Seconds of a reset: a duration (`6m0s`, `12ms`), a number of seconds, or an RFC 3339 time; None if unreadable."""
-    if text is None:
-        return None
+    reset = None if text is None else _reset(text)
+    return _seconds_until(reset, now) if isinstance(reset, datetime) else reset
+
+
+@functools.lru_cache(maxsize=256)
+def _reset(text: str) -> float | datetime | None:
     if (plain := _number(text)) is not None:
         return plain
     parts = _PART.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * _UNITS[unit] for number, unit in parts)
     try:
-        at = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
-    return _seconds_until(at, now)
 
 
 def _seconds_until(at: datetime | None, now: datetime) -> float | None:

@@ -254,6 +254,7 @@ class BackendName(_Frozen):
         return f"{self.provider}/{self.model}"
 
 
+@functools.lru_cache(maxsize=1024)
 def split_name(spec: str) -> BackendName | None:
     """Read `provider/model` or `provider:model`; None if it has neither form."""
     found = _SPEC.match(spec.strip())

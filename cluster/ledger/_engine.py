@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -53,6 +54,8 @@ class Store:
         self.url = _parse(url)
         self.path = _file_of(self.url)
         self._inode = 0
+        self._kept: Connection | None = None
+        self._writing = threading.Lock()
         self.name = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
         with self.troubles():
             if self.path:
@@ -61,7 +64,7 @@ class Store:
             try:
                 self.ledger_uuid = self._check_or_create(create=create)
             except BaseException:
-                self.engine.dispose()
+                self.close()
                 raise
             if self.path:
                 self._inode = self.path.stat().st_ino
@@ -136,8 +139,36 @@ class Store:
         """A transaction that is the only writer (SQLite) or locks the rows it reads (PostgreSQL)."""
         with self.troubles():
             self._same_file()
-            with self.engine.begin() as connection:
-                yield connection
+            if self.path is None:
+                with self.engine.begin() as connection:
+                    yield connection
+            else:
+                # Taking a connection out of the pool and putting it back costs as much as a small group's statements.
+                with self._writing, self._connection() as connection, connection.begin():
+                    yield connection
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """The connection that is kept for writing, replaced after any trouble."""
+        if self._kept is None:
+            self._kept = self.engine.connect()
+        try:
+            yield self._kept
+        except BaseException:
+            self._forget_connection()
+            raise
+
+    def _forget_connection(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+                kept.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._writing:
+            self._forget_connection()
+        self.engine.dispose()
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, once its transaction is durable.

@@ -135,7 +135,7 @@ class Ledger(Reads, QueueReads):
 
     def close(self) -> None:
         """Close the database. The ledger may not be used afterwards."""
-        self._store.engine.dispose()
+        self._store.close()
 
     def __enter__(self) -> Ledger:
         return self

@@ -51,9 +51,9 @@ def move_ledger(source: str, target: str, now: float | None = None) -> Moved:
                 reader.execute(insert(t.meta), {"name": t.MOVED_KEY, "value": new.name})
             return moved
         finally:
-            new.engine.dispose()
+            new.close()
     finally:
-        old.engine.dispose()
+        old.close()
 
 
 def _clock(store: Store, connection: Connection) -> float:

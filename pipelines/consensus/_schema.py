@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
+from bessemer.cluster.json_schema import schema_errors
 from bessemer.pipelines.consensus._modes import tidy
 from bessemer.pipelines.planning import Mode
 
@@ -71,7 +70,7 @@ def _vote_problems(data: Any) -> list[str]:
 
 def schema_problems(data: Any, schema: dict[str, Any]) -> list[str]:
     """Where a value breaks its schema, at most ten places."""
-    errors = sorted(Draft202012Validator(schema).iter_errors(data), key=lambda error: str(error.json_path))
+    errors = sorted(schema_errors(data, schema), key=lambda error: str(error.json_path))
     deepest = [min(error.context, key=_shallow) if error.context else error for error in errors[:10]]
     return [f"{_where(error)}: {' '.join(str(error.message).split())[:200]}" for error in deepest]
 
