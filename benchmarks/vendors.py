@@ -1,7 +1,9 @@
 """Each vendor through backend hosts and ledger, beside its bare SDK, both against the simulator in the same run.
 
-Prints one JSON object. CPU is that of the backend hosts and the ledger keeper; the simulator and the run are left out.
-`vendors.py [VENDOR…]`; IN_FLIGHT in the environment gives other widths than 16, 200 and 1,000.
+Prints one JSON object, each figure a median of the turns. CPU is that of the backend hosts and the ledger keeper; the
+simulator and the run are left out. An actor of Ray uses some without any work: `rest` is that share of a call's CPU.
+`flat` is how far the costliest width is above the cheapest, beside the bare SDK at the same width, less that rest.
+`vendors.py [VENDOR…]`; in the environment IN_FLIGHT gives other widths than 16, 200 and 1,000, and TURNS more than one.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -39,6 +42,10 @@ MODELS = {
     "xai": "xai/grok-4.20-0309-reasoning",
 }
 COUNTED = ("BackendHost", "LedgerKeeper")
+TURNS = int(os.environ.get("TURNS", "1"))
+REST_SECONDS = 4.0
+
+Figures = dict[str, float]
 
 
 def main() -> None:
@@ -50,26 +57,43 @@ def main() -> None:
         scenario.write_text(SCENARIO)
         with running(latency=LATENCY, scenario=scenario) as simulator:
             os.environ.update(simulator.environment)
-            report = {vendor: {str(width): _pair(vendor, width) for width in WIDTHS} for vendor in vendors}
+            report = {vendor: _vendor(vendor) for vendor in vendors}
     print(json.dumps(report, indent=2))
 
 
-def _pair(vendor: str, width: int) -> dict[str, Any]:
+def _vendor(vendor: str) -> dict[str, Any]:
+    cells = {str(width): _cell(vendor, width) for width in WIDTHS}
+    ratios = [cell["cpu_ratio_less_rest"] for cell in cells.values()]
+    return {**cells, "flat": round(max(ratios) / min(ratios), 2)}
+
+
+def _cell(vendor: str, width: int) -> dict[str, Any]:
+    turns = [_turn(vendor, width) for _ in range(TURNS)]
+    figures = {name: round(statistics.median(turn[name] for turn in turns), 3) for name in turns[0]}
+    print(f"{vendor} {width}: {figures['cpu_ratio']} x the bare SDK's CPU", file=sys.stderr, flush=True)
+    return figures
+
+
+def _turn(vendor: str, width: int) -> Figures:
     calls = CALLS if width > 50 else CALLS // 2
     bare, ours = _bare(vendor, calls, width), asyncio.run(_ours(vendor, calls, width))
-    ratio = round(ours["cpu_ms_per_call"] / bare["cpu_ms_per_call"], 2)
-    print(f"{vendor} {width}: {ratio} x the bare SDK's CPU", file=sys.stderr, flush=True)
-    return {"bare": bare, "bessemer": ours, "cpu_ratio": ratio}
+    cpu = ours["cpu_ms_per_call"]
+    return {
+        **{f"bare_{name}": value for name, value in bare.items()},
+        **ours,
+        "cpu_ratio": cpu / bare["cpu_ms_per_call"],
+        "cpu_ratio_less_rest": (cpu - ours["rest_ms_per_call"]) / bare["cpu_ms_per_call"],
+    }
 
 
-def _bare(vendor: str, calls: int, width: int) -> dict[str, float]:
+def _bare(vendor: str, calls: int, width: int) -> Figures:
     line = [sys.executable, str(HERE / "_bare.py"), vendor, str(calls), str(width)]
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=300)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-async def _ours(vendor: str, calls: int, width: int) -> dict[str, float]:
+async def _ours(vendor: str, calls: int, width: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
         backends = {vendor: {"max_in_flight": max(width, 64)}}
         settings = load_settings(flags={"state_dir": folder, "backends": backends}, cwd=Path(folder))
@@ -77,6 +101,9 @@ async def _ours(vendor: str, calls: int, width: int) -> dict[str, float]:
         try:
             driver = Driver(home_of(settings))
             await _run(driver, settings, vendor, 2 * width, width, "warm")
+            before = look(memory=False)
+            await asyncio.sleep(REST_SECONDS)
+            rest = _counted(used(before, look(memory=False))) / REST_SECONDS
             before, began = look(memory=False), time.monotonic()
             outcome = await _run(driver, settings, vendor, calls, width, "timed")
             took, cpu = time.monotonic() - began, used(before, look(memory=False))
@@ -85,8 +112,16 @@ async def _ours(vendor: str, calls: int, width: int) -> dict[str, float]:
     failed = [one for one in outcome["scored"] if one["score"] is None]
     if failed:
         raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
-    counted = sum(cpu.get(kind, 0.0) for kind in COUNTED)
-    return {"calls_per_second": round(calls / took, 1), "cpu_ms_per_call": round(counted / calls * 1000, 3)}
+    return {
+        "calls_per_second": calls / took,
+        "cpu_ms_per_call": _counted(cpu) / calls * 1000,
+        "rest_ms_per_call": rest * took / calls * 1000,
+    }
+
+
+def _counted(cpu: dict[str, float]) -> float:
+    """Seconds of the processes that are counted."""
+    return sum(cpu.get(kind, 0.0) for kind in COUNTED)
 
 
 async def _run(driver: Driver, settings: Any, vendor: str, calls: int, width: int, name: str) -> dict[str, Any]:
