@@ -12,6 +12,10 @@ from typing import Any
 
 QUESTION_SECONDS = 3600.0
 """How long a question waits for a person before its default is taken."""
+COMPANY_SECONDS = 0.15
+"""How long a watcher's answer waits for further events: each answer costs both sides more than a call's JSON."""
+URGENT = frozenset({"question", "ended"})
+"""Events that go out at once."""
 
 
 class People:
@@ -41,10 +45,20 @@ class People:
     async def since(self, after: int, wait: float) -> tuple[list[dict[str, Any]], int]:
         """Events from number `after` on, and the number to ask from next; waits up to `wait` seconds for one."""
         if len(self._events) <= after and wait > 0:
-            self._news.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), wait)
+            await self._next(wait)
+            until = time.monotonic() + COMPANY_SECONDS
+            while self._events[after:] and self._events[-1]["kind"] not in URGENT:
+                if (left := until - time.monotonic()) <= 0:
+                    break
+                await self._next(left)
         return self._events[after:], len(self._events)
+
+    async def _next(self, seconds: float) -> None:
+        """Wait for the next event, at most so long."""
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     async def ask(self, question: str, text: str, options: tuple[str, ...], default: str) -> str:
         """Put a question to whoever watches; returns one of `options`, or `default` after an hour."""

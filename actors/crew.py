@@ -47,15 +47,30 @@ class Crew:
         self.reviewers = reviewer_ref(home)
         self.probers = Probers(home, machines)
         self.backends = backend_client(home)
+        self._priced: set[str] = set()
+        """Backends whose prices are in memory."""
+
+    @functools.cached_property
+    def settings(self) -> BackendSettings:
+        return BackendSettings.model_validate(self.home.settings.get("backends", {}))
 
     @functools.cached_property
     def _prices(self) -> PriceBook:
-        return book_of(BackendSettings.model_validate(self.home.settings.get("backends", {})))
+        return book_of(self.settings)
 
     def worst_case(self, request: ModelRequest) -> int:
         """What a call would reserve, in micro-dollars. Raises UnpricedModel."""
         seen = attachment_tokens(request.backend.partition("/")[0], request.attachments)
         return self._prices.worst_case(request.backend, request.most_tokens, request.max_output_tokens, seen)
+
+    async def worst_cases(self, requests: Sequence[ModelRequest]) -> list[int]:
+        """The same for several. A backend's prices are looked up once, in a thread, because that takes a moment."""
+        asked = {request.backend for request in requests}
+        if asked <= self._priced:
+            return [self.worst_case(request) for request in requests]
+        found = await asyncio.to_thread(lambda: [self.worst_case(request) for request in requests])
+        self._priced |= asked
+        return found
 
     def for_run(self, run: Run, people: People) -> RunCrew:
         return RunCrew(self, run, people)
@@ -88,8 +103,7 @@ class RunCrew:
     def reader(self, step: Step, backend: str, files: ReadOnlyFiles | None, *, purpose: str) -> Caller:
         """The same, for a backend that may read `files` before it answers; one without tools is only asked."""
         journal = self.journal(step, purpose=purpose)
-        settings = BackendSettings.model_validate(self.home.settings.get("backends", {}))
-        if files is None or not capabilities(backend, settings).tools:
+        if files is None or not capabilities(backend, self._crew.settings).tools:
             return journal
         return ReadingCaller(journal, files)
 
@@ -131,7 +145,7 @@ class RunCrew:
 
     async def worst_cases(self, requests: Sequence[ModelRequest]) -> list[int]:
         """What each call would reserve, in micro-dollars. Raises UnpricedModel."""
-        return await asyncio.to_thread(lambda: [self._crew.worst_case(request) for request in requests])
+        return await self._crew.worst_cases(requests)
 
     async def _job(self, host: HostRef, method: str, ticket: Ticket, job: BaseModel, within: float) -> Any:
         try:

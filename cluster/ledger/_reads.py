@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Row, Select, and_, case, func, or_, select
+from sqlalchemy import Row, Select, and_, bindparam, case, func, select
 
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger import _schema as t
@@ -16,6 +16,15 @@ from bessemer.cluster.ledger._values import from_json, scopes_in
 from bessemer.cluster.ledger.operations import AttemptState, RunStatus, Spending
 
 ENDED_AT_COST = ("settled", "settled_late", "resolved")
+
+# What a panel asks in every round: made once, for making a statement takes longer than carrying it out.
+_CHARGES = select(t.attempt.c.charge, t.attempt.c.state, t.attempt.c.usage).where(
+    t.attempt.c.call >= bindparam("first"), t.attempt.c.call < bindparam("behind")
+)
+_SCOPES_OF = select(t.run.c.scopes).where(t.run.c.id == bindparam("run"))
+_LEFT = select(func.min(t.scope.c.cap - t.scope.c.used)).where(
+    t.scope.c.name.in_(bindparam("names", expanding=True)), t.scope.c.cap.is_not(None)
+)
 
 
 class _Row(BaseModel):
@@ -162,13 +171,14 @@ class Reads:
     def spent(self, run: str, path: str = "") -> Spending:
         """What the purchases of a run cost, or of one of its steps with everything below it."""
         low, high = t.range_of(run)
-        a = t.attempt.c
-        mine = and_(a.call >= low, a.call < high)
-        if path := path.rstrip("/"):
-            mine = or_(*(and_(a.call >= first, a.call < behind) for first, behind in t.ranges_of_step(run, path)))
-        query = select(a.charge, a.state, a.usage).where(mine)
+        path = path.rstrip("/")
+        ranges = t.ranges_of_step(run, path) if path else [(low, high)]
         with self._store.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = [
+                row
+                for first, behind in ranges
+                for row in connection.execute(_CHARGES, {"first": first, "behind": behind})
+            ]
         used = [from_json(usage) for _, _, usage in rows if usage]
         return Spending(
             calls=len(rows),
@@ -180,12 +190,9 @@ class Reads:
 
     def left(self, run: str) -> int | None:
         """Micro-dollars left under the tightest cap of a run; None where it has none."""
-        s = t.scope.c
         with self._store.reading() as connection:
-            text = connection.execute(select(t.run.c.scopes).where(t.run.c.id == run)).scalar_one_or_none()
-            names = scopes_in(text) if text else ()
-            query = select(func.min(s.cap - s.used)).where(s.name.in_(names), s.cap.is_not(None))
-            found = connection.execute(query).scalar_one()
+            text = connection.execute(_SCOPES_OF, {"run": run}).scalar_one_or_none()
+            found = connection.execute(_LEFT, {"names": scopes_in(text) if text else ()}).scalar_one()
         return None if found is None else int(found)
 
     def doubts(self, run: str | None = None) -> list[AttemptRow]:

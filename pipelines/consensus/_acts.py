@@ -5,7 +5,9 @@ Nothing here reads or waits. Names of agents only tell them apart; no rule order
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -128,16 +130,31 @@ class History(_Frozen):
         """What was known after round `number`."""
         return self.model_copy(update={"acts": tuple(act for act in self.acts if act.round <= number)})
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> History:
+        """A new history: a copy would bring along what was looked up in the acts before."""
+        return History.model_construct(**{"panel": self.panel, "acts": self.acts, **(update or {})})
+
+    @functools.cached_property
+    def by_turn(self) -> dict[tuple[str, int], Act]:
+        """What each agent did in each round, as `act_of` gives it."""
+        found: dict[tuple[str, int], Act] = {}
+        for act in self.acts:
+            if isinstance(act, Dropped):
+                continue
+            turn = (act.agent, act.round)
+            if found.setdefault(turn, act) != act:
+                found[turn] = Failed(agent=act.agent, round=act.round, failure="several_acts")
+        return found
+
+    @functools.cached_property
+    def standing(self) -> dict[int, dict[str, Answered]]:
+        """Filled by `standing_answers`, by round."""
+        return {}
+
 
 def act_of(history: History, agent: str, number: int) -> Act | None:
     """What an agent did in a round; None where it did nothing. Two different acts in one round are a failure."""
-    dropped = Dropped(agent=agent, round=number)
-    found = [act for act in history.acts if act.agent == agent and act.round == number and act != dropped]
-    if not found:
-        return None
-    if any(act != found[0] for act in found):
-        return Failed(agent=agent, round=number, failure="several_acts")
-    return found[0]
+    return history.by_turn.get((agent, number))
 
 
 def latest(history: History, agent: str, upto: int) -> Act | None:
@@ -147,14 +164,16 @@ def latest(history: History, agent: str, upto: int) -> Act | None:
 
 
 def standing_answers(history: History, upto: int) -> dict[str, Answered]:
-    """The current answer of every agent that has one, after round `upto`."""
-    found = {}
-    for agent in history.panel:
-        acts = (act_of(history, agent, number) for number in range(upto, 0, -1))
-        answer = next((act for act in acts if isinstance(act, Answered)), None)
-        if answer is not None:
-            found[agent] = answer
-    return found
+    """The current answer of every agent that has one, after round `upto`. Not to be changed."""
+    if upto not in history.standing:
+        found = {}
+        for agent in history.panel:
+            acts = (act_of(history, agent, number) for number in range(upto, 0, -1))
+            answer = next((act for act in acts if isinstance(act, Answered)), None)
+            if answer is not None:
+                found[agent] = answer
+        history.standing[upto] = found
+    return history.standing[upto]
 
 
 def dropped_agents(history: History, upto: int) -> set[str]:

@@ -55,9 +55,9 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     final = decision if ENDINGS[ending].status == "done" else None
     # What was only ahead when the run was stopped may still lose once it is resumed.
     plan_id = await _keep(panel, answer) if final is not None and answer is not None and plan.plans_root else ""
-    for row in vote_rows(run.id, panel.heard, panel.history, final):
-        # Each by itself: a run that goes on later adds its further turns and repeats none.
-        await run.record(f"votes/{row.row['path']}", row)
+    # Each by itself: a run that goes on later adds its further turns and repeats none.
+    rows = vote_rows(run.id, panel.heard, panel.history, final)
+    await asyncio.gather(*(run.record(f"votes/{row.row['path']}", row) for row in rows))
     spent = await panel.crew.spending()
     biases = [one.position_bias for one in panel.heard if one.position_bias is not None]
     outcome = ConsensusOutcome(
@@ -82,7 +82,7 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
         plan_id=plan_id,
         seconds=round(run.worked(), 1),
     )
-    await panel.status("ended")
+    await panel.show_end()
     panel.files.write_summary(outcome, plan)
     text = json.dumps(outcome.model_dump(mode="json"), indent=2) + "\n"
     write_atomic(run.directory / "outcome.json", text.encode())

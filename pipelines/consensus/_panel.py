@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 from pathlib import Path
@@ -22,6 +23,9 @@ from bessemer.pipelines.consensus._modes import Setting, find
 from bessemer.pipelines.consensus._money import MEASURED, UNMEASURED
 from bessemer.pipelines.consensus._plan import ConsensusPlan, Heard, Saved
 from bessemer.pipelines.planning import Mode
+
+STATUS_SECONDS = 0.2
+"""How long a change may take to reach `status.json`: several turns often end together."""
 
 
 class Panel:
@@ -56,6 +60,8 @@ class Panel:
         """Calls that were sent and are not waited for any more."""
         self._mode: Mode | None = None
         self._wording: Wording | None = None
+        self._status: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     async def set_up(self) -> None:
         """Take in what agents are shown, and draw and read what the run rests on."""
@@ -105,7 +111,25 @@ class Panel:
             "agent", agent=heard.act.agent, backend=heard.backend, act=heard.act.kind, round=heard.act.round
         )
 
-    async def status(self, phase: str) -> None:
-        """Keep `status.json` current; in a thread, because a disk may be slow."""
+    def show_status(self) -> None:
+        """Bring `status.json` up to date in a moment. Raises StateUnwritable where it could not be last time."""
+        if self._status is not None and self._status.done():
+            self._status.result()
+            self._status = None
+        if self._status is None:
+            self._status = asyncio.create_task(self._write_status("listening", STATUS_SECONDS))
+
+    async def show_end(self) -> None:
+        """Write the last `status.json`; nothing writes to it afterwards."""
+        if self._status is not None:
+            self._hurry.set()
+            await asyncio.wait([self._status])
+        await self._write_status("ended")
+
+    async def _write_status(self, phase: str, pause: float = 0.0) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._hurry.wait()
         known = list(self.heard)
+        # In a thread, because a disk may be slow.
         await asyncio.to_thread(self.files.write_status, phase, self.number, self.plan, known, self.decision)

@@ -152,7 +152,7 @@ async def _listen(panel: Panel, turns: list[Turn], there: dict[str, Heard]) -> L
                 panel.take(turned)
                 there[turned.act.agent] = turned
                 heard.append((turned.act.agent, failure))
-            await panel.status("listening")
+            panel.show_status()
     finally:
         panel.stragglers |= under_way
     return Listened(heard=tuple(heard), sent=tuple(sorted(sent)))

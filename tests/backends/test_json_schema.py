@@ -24,7 +24,8 @@ SCHEMA: dict[str, Any] = {
 }
 leaves = st.none() | st.booleans() | st.integers(-2, 12) | st.floats() | st.sampled_from(["", "a", "b", "é", "\ud800"])
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["score", "why", "tags"]), inner)
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["score", "why", "tags"]), inner),
 )
 
 
@@ -44,5 +45,5 @@ def test_what_the_quick_way_cannot_read_goes_the_thorough_way() -> None:
 
 
 def test_no_schema_is_fetched_from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Exception, match="example.invalid"):
+    with pytest.raises(Exception, match="Unresolvable"):
         list(schema_errors(1, {"$ref": "http://example.invalid/schema"}))

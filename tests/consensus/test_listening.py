@@ -35,7 +35,7 @@ class Panel(SimpleNamespace):
     def take(self, heard: Heard) -> None:
         self.heard.append(heard.act.agent)
 
-    async def status(self, _: str) -> None:
+    def show_status(self) -> None:
         pass
 
 

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bessemer.pipelines.consensus._acts import Abstained, Act, Answered, Failed, History, Policy, Rules, Scored, Voted
+from bessemer.pipelines.consensus._acts import (
+    Abstained,
+    Act,
+    Answered,
+    Failed,
+    History,
+    Policy,
+    Rules,
+    Scored,
+    Voted,
+    standing_answers,
+)
 from bessemer.pipelines.consensus._ballots import MOST_SHOWN, draw
 from bessemer.pipelines.consensus._count import decide, is_duel, replay, still_needed, to_ask
 from bessemer.pipelines.consensus._posterior import posterior
@@ -190,3 +201,10 @@ def test_a_panel_names_each_agent_once_and_knows_who_acts() -> None:
         History(panel=("a", "a"))
     with pytest.raises(ValueError, match="not on the panel"):
         History(panel=("a",), acts=(Abstained(agent="b", round=1),))
+
+
+def test_what_was_looked_up_in_a_history_does_not_pass_to_a_longer_one() -> None:
+    history = History(panel=("a", "b"), acts=(Answered(agent="a", round=1, answer="x"),))
+    assert set(standing_answers(history, 1)) == {"a"}
+    assert set(standing_answers(history.adding(Answered(agent="b", round=1, answer="y")), 1)) == {"a", "b"}
+    assert standing_answers(history.upto(0), 1) == {}
