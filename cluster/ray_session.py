@@ -6,6 +6,7 @@ Never another driver's private cluster: that one dies with its driver, and every
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -170,8 +171,8 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
 
     if address.startswith("ray://"):
         raise ClusterError(
-            f"--address {address} is Ray Client's, which has no machine in the cluster to work on; give HOST:PORT on a "
-            "machine of the cluster, or submit it there with `ray job submit`"
+            f"{address} is Ray Client's; give it as --address on the command line, which carries the whole command "
+            "out there"
         )
     if address not in ("", "auto", "local"):
         _check_answer(address)
@@ -199,17 +200,41 @@ def join(address: str = "", *, private: bool = False, num_cpus: int | None = Non
     return Joined("private", str(started.address_info.get("gcs_address", "")))
 
 
-def _check_answer(address: str) -> None:
+def connect(address: str) -> None:
+    """Reach a cluster that this machine is not part of, at `ray://HOST:PORT`.
+
+    Raises ClusterError, in one line, where there is none, or it does not take this machine.
+    """
+    import ray
+
+    _check_answer(address.removeprefix("ray://"), "ray://")
+    _set_environment()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            ray.init(address, namespace="bessemer", log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises the bare class, too
+        if refused := _token_refused(str(error)):
+            raise ClusterError(f"Ray at {address} {refused}") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # Whoever has another token than the cluster's is not answered at all.
+        with_token = os.environ.get("RAY_AUTH_MODE") == "token"
+        remedy = "is RAY_AUTH_TOKEN_PATH the file of the cluster's token?" if with_token else _remedy(address)
+        raise ClusterError(f"Ray at {address} cannot be used: {reason}; {remedy}") from None
+
+
+def _check_answer(address: str, scheme: str = "") -> None:
     """Raises ClusterError where nobody listens: Ray itself tries for minutes before it says so."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
-        raise ClusterError(f"--address {address} is no address of a cluster; give HOST:PORT, or auto")
+        form = f"{scheme}HOST:PORT" if scheme else "HOST:PORT, or auto"
+        raise ClusterError(f"--address {scheme}{address} is no address of a cluster; give {form}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"nobody answers at --address {address} ({error}); is the cluster up, and is this machine one of it?"
-        ) from None
+        question = (
+            "is its head up, with Ray Client's server" if scheme else "is the cluster up, and is this machine one of it"
+        )
+        raise ClusterError(f"nobody answers at --address {scheme}{address} ({error}); {question}?") from None
 
 
 def _start_private(num_cpus: int, common: dict[str, Any]) -> Any:

@@ -8,6 +8,14 @@ from bessemer.cluster.workspace._checksum import user_checkout_hash
 from bessemer.cluster.workspace._export import export_branch, export_files, export_patch, export_to
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._listing import list_source
+from bessemer.cluster.workspace._mirror import (
+    States,
+    parcels,
+    remove_files,
+    state_of,
+    states_of,
+    unpack_parcel,
+)
 from bessemer.cluster.workspace._repository import Repository
 from bessemer.cluster.workspace._size import size_of_work
 from bessemer.cluster.workspace._store import SnapshotStore
@@ -45,6 +53,7 @@ __all__ = [
     "RefusedPath",
     "Repository",
     "SnapshotStore",
+    "States",
     "apply_back",
     "export_branch",
     "export_files",
@@ -54,12 +63,17 @@ __all__ = [
     "list_source",
     "pack",
     "pack_into",
+    "parcels",
     "read_intake",
     "receiver",
     "recover",
+    "remove_files",
     "size_of_work",
+    "state_of",
+    "states_of",
     "take_in",
     "unpack",
     "unpack_from",
+    "unpack_parcel",
     "user_checkout_hash",
 ]

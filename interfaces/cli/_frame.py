@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 
 from bessemer.cluster.errors import BessemerError
 from bessemer.interfaces.cli._arguments import swallowed
+from bessemer.interfaces.remote import address_in, carry_out
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -47,7 +48,10 @@ class _End(NamedTuple):
 def run(arguments: Sequence[str], command: Any) -> int:
     """Run the command line `arguments`; returns the exit code. Whatever is raised becomes one line on stderr."""
     try:
-        code = command.main(args=list(arguments), prog_name="bessemer", standalone_mode=False)
+        if elsewhere := address_in(arguments):
+            code = carry_out(elsewhere, arguments)
+        else:
+            code = command.main(args=list(arguments), prog_name="bessemer", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_gone()
