@@ -96,7 +96,7 @@ Python = Annotated[str | None, typer.Option("--python", help="The Python that pr
 Config = Annotated[
     list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.", rich_help_panel=PLACE)
 ]
-Address = Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.", rich_help_panel=PLACE)]
+Address = Annotated[str, typer.Option("--address", help="Ray cluster to join; ray://HOST:PORT works on its head.", rich_help_panel=PLACE)]
 NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Run what models write without a sandbox.", rich_help_panel=PLACE)
 ]

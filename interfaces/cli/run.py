@@ -21,7 +21,7 @@ app = typer.Typer(help="List, show, resume, attach, cancel, fork, export and del
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the start of it.")]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
-Address = Annotated[str, typer.Option("--address", help="Address of a Ray cluster to join.")]
+Address = Annotated[str, typer.Option("--address", help="Ray cluster to join; ray://HOST:PORT works on its head.")]
 
 
 @app.callback(invoke_without_command=True)
