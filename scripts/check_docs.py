@@ -88,7 +88,10 @@ def parse(arguments: list[str]) -> None:
     from typer.core import TyperGroup
 
     from bessemer.interfaces.cli.main import command
+    from bessemer.interfaces.remote import address_in, without_address
 
+    if address_in(arguments):
+        arguments = without_address(arguments)
     current: Any = command()
     name: str | None = "bessemer"
     above: Any = None

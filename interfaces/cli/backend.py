@@ -59,7 +59,7 @@ def check(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Short names or provider/model.")],
     cost_budget: Annotated[str | None, typer.Option(metavar="USD", help="Most dollars to spend.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it may cost.")] = False,
-    address: Annotated[str, typer.Option("--address", help="Ray cluster to join; ray://HOST:PORT works on its head.")] = "",
+    address: Annotated[str, typer.Option("--address", help="Ray cluster to join, or ray://HOST:PORT.")] = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:

@@ -39,7 +39,7 @@ def list_batches(config: Config = None, as_json: Json = False) -> None:
 def cancel(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="The batch, or the start of its id.")],
     config: Config = None,
-    address: Annotated[str, typer.Option("--address", help="Ray cluster to join; ray://HOST:PORT works on its head.")] = "",
+    address: Annotated[str, typer.Option("--address", help="Ray cluster to join, or ray://HOST:PORT.")] = "",
     as_json: Json = False,
 ) -> None:
     """Ask the vendor to cancel a batch. What it had answered is kept and paid; the other calls fail as cancelled."""

@@ -96,7 +96,9 @@ Python = Annotated[str | None, typer.Option("--python", help="The Python that pr
 Config = Annotated[
     list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.", rich_help_panel=PLACE)
 ]
-Address = Annotated[str, typer.Option("--address", help="Ray cluster to join; ray://HOST:PORT works on its head.", rich_help_panel=PLACE)]
+Address = Annotated[
+    str, typer.Option("--address", help="Ray cluster to join, or ray://HOST:PORT.", rich_help_panel=PLACE)
+]
 NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Run what models write without a sandbox.", rich_help_panel=PLACE)
 ]

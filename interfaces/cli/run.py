@@ -21,7 +21,7 @@ app = typer.Typer(help="List, show, resume, attach, cancel, fork, export and del
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the start of it.")]
 Config = Annotated[list[Path] | None, typer.Option("-c", "--config", help="Settings file; later ones win.")]
-Address = Annotated[str, typer.Option("--address", help="Ray cluster to join; ray://HOST:PORT works on its head.")]
+Address = Annotated[str, typer.Option("--address", help="Ray cluster to join, or ray://HOST:PORT.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -41,7 +41,7 @@ def carry_out(address: str, arguments: Sequence[str]) -> int:
     folder = Path.cwd()
     with Client.connected(address, folder) as client:
         sent = send(client, folder)
-        code = _follow(client, client.start(_without_address(arguments), _looks()))
+        code = _follow(client, client.start(without_address(arguments), _looks()))
         bring_back(client, folder, sent)
     return code
 
@@ -57,7 +57,8 @@ def _addresses(arguments: Sequence[str]) -> Iterator[tuple[slice, str]]:
             yield slice(place, place + 1), one.partition("=")[2]
 
 
-def _without_address(arguments: Sequence[str]) -> list[str]:
+def without_address(arguments: Sequence[str]) -> list[str]:
+    """The command as it is carried out there."""
     left = list(arguments)
     for place, _ in reversed(list(_addresses(arguments))):
         del left[place]

@@ -11,7 +11,7 @@ import pytest
 from bessemer.cluster.errors import DeliverableError
 from bessemer.cluster.workspace import States, _mirror, parcels, remove_files, state_of, states_of, unpack_parcel
 from bessemer.interfaces.remote import address_in
-from bessemer.interfaces.remote._command import _without_address
+from bessemer.interfaces.remote._command import without_address
 from bessemer.interfaces.remote._folder import bring_back, send
 
 
@@ -194,4 +194,4 @@ def test_a_file_is_known_by_its_content_and_whether_it_runs(folder: Path) -> Non
 )
 def test_the_address_is_found_and_taken_out(line: str, address: str, left: str) -> None:
     assert address_in(line.split()) == address
-    assert _without_address(line.split()) == left.split()
+    assert without_address(line.split()) == left.split()
