@@ -4,6 +4,7 @@
 |---|---|
 | `work/` | the copy |
 | `known.json` | what both sides had when they were last the same: `sent` there, `baseline` here |
+| `arriving/` | files that are on their way into the copy |
 | `commands/N/` | a command's `out`, `err`, process id and, once it has ended, `code` |
 
 Everything is on disk, so that a desk that is started anew goes on where the last one was.
@@ -22,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,15 @@ from bessemer.actors._wire import decode, reply
 from bessemer.cluster.errors import ClusterError, UsageError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.home import code_hash
-from bessemer.cluster.workspace import States, parcels, remove_files, states_of, unpack_parcel
+from bessemer.cluster.workspace import (
+    States,
+    clear_for,
+    pack_parcel,
+    remove_files,
+    state_of,
+    states_of,
+    unpack_parcel,
+)
 
 FOLDERS = "BESSEMER_FOLDERS"
 """Names where copies are kept, by default `~/.bessemer/folders`."""
@@ -42,8 +52,9 @@ WAIT_SECONDS = 1.0
 """How long a question for output waits for some."""
 MOST_OUTPUT = 256 * 2**10
 KEPT_COMMANDS = 50
-BROKEN_OFF = 5
-"""Exit code of a command whose machine was restarted, or that was killed."""
+FORGOTTEN_SECONDS = 86_400.0
+BROKEN_OFF = -1
+"""Instead of the exit code of a command whose shell was killed, or whose machine was restarted."""
 _KEPT = re.compile(r"RAY_(AUTH|TLS|USE_TLS)")
 """Of Ray's variables those that a new driver needs; the others are about the desk's own process."""
 
@@ -55,6 +66,7 @@ class Desk:
     def __init__(self) -> None:
         end_with_raylet()
         self._root = Path(os.environ.get(FOLDERS) or Path.home() / ".bessemer" / "folders")
+        self._locks: dict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @reply
     async def greet(self, payload: bytes) -> str:
@@ -72,43 +84,48 @@ class Desk:
     async def look(self, payload: bytes) -> dict[str, Any]:
         """What the copy holds, what it held when both sides were last the same, and whether a command works in it."""
         place = self._place(decode(payload)["folder"])
-        now = await states_of(_work(place)) if _work(place).is_dir() else {}
-        return {**_known(place), "now": now, "busy": _busy(place)}
+        async with self._locks[place]:
+            return {**_known(place), "now": await _states(place), "busy": _busy(place)}
 
     @reply
-    async def take(self, payload: bytes) -> list[str]:
-        """Put a parcel of files into the copy."""
+    async def take(self, payload: bytes) -> dict[str, str]:
+        """Keep a parcel of files beside the copy until the command begins; returns those that cannot be taken."""
         message = decode(payload)
-        return await asyncio.to_thread(unpack_parcel, _work(self._place(message["folder"])), message["parcel"])
+        arriving = self._place(message["folder"]) / "arriving" / _session(message)
+        return await asyncio.to_thread(unpack_parcel, arriving, message["parcel"], lambda name: name)
 
     @reply
-    async def settle(self, payload: bytes) -> None:
-        """All of the owner's files are here: forget those that are gone, and remember what both sides have now."""
+    async def start(self, payload: bytes) -> dict[str, Any]:
+        """Bring the copy up to date and begin a command; `command` is its number.
+
+        `synced` is false where another command is at work in the copy, which is then left as it is.
+        """
         message = decode(payload)
         place = self._place(message["folder"])
-        _work(place).mkdir(parents=True, exist_ok=True)
-        remove_files(_work(place), message["gone"])
-        _remember(place, message["sent"], await states_of(_work(place)))
+        arriving = place / "arriving" / _session(message)
+        async with self._locks[place]:
+            synced = not _busy(place)
+            if synced:
+                await asyncio.to_thread(_arrive, arriving, _work(place), message["gone"])
+                _remember(place, message["sent"], await states_of(_work(place)))
+            await asyncio.to_thread(_forget_arriving, arriving)
+            command = await asyncio.to_thread(_start, place, message["arguments"], message["environment"])
+        return {"command": command, "synced": synced}
 
     @reply
-    async def give(self, payload: bytes) -> list[str]:
-        """Files of the copy, as parcels."""
+    async def give(self, payload: bytes) -> dict[str, Any]:
+        """Some of the copy's files, as a Parcel."""
         message = decode(payload)
         work = _work(self._place(message["folder"]))
-        return await asyncio.to_thread(lambda: list(parcels(work, message["paths"])))
+        return (await asyncio.to_thread(pack_parcel, work, message["paths"]))._asdict()
 
     @reply
     async def given(self, payload: bytes) -> None:
         """The owner has fetched what the copy held at `baseline`, and has `sent` now."""
         message = decode(payload)
-        _remember(self._place(message["folder"]), message["sent"], message["baseline"])
-
-    @reply
-    async def start(self, payload: bytes) -> str:
-        """Begin a command; returns its number."""
-        message = decode(payload)
         place = self._place(message["folder"])
-        return await asyncio.to_thread(_start, place, message["arguments"], message["environment"])
+        async with self._locks[place]:
+            _remember(place, message["sent"], message["baseline"])
 
     @reply
     async def output(self, payload: bytes) -> dict[str, Any]:
@@ -131,9 +148,9 @@ class Desk:
         """What Ctrl-C does in a terminal."""
         message = decode(payload)
         here = self._place(message["folder"]) / "commands" / message["command"]
-        if (process := _process(here)) is not None:
+        if process := _lives(here):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
+                os.killpg(process, signal.SIGINT)
 
     def _place(self, folder: str) -> Path:
         if not re.fullmatch(r"[a-z0-9-]{1,80}", folder):
@@ -152,20 +169,64 @@ def _start(place: Path, arguments: list[str], environment: dict[str, str]) -> st
     here = place / "commands" / str(number)
     here.mkdir(parents=True)
     command = [sys.executable, "-m", "bessemer.interfaces.cli", *arguments]
-    with (here / "out").open("wb") as out, (here / "err").open("wb") as err:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _SCRIPT, "bessemer", str(_work(place)), str(here), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=_environment(environment),
-            start_new_session=True,
-        )
-    (here / "process").write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}")
+    # Ray's workers block these signals, and a command would inherit that.
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        with (here / "out").open("wb") as out, (here / "err").open("wb") as err:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT, "bessemer", str(_work(place)), str(here), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=_environment(environment),
+                start_new_session=True,
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    (here / "process").write_text(f"{process.pid} {_began(process.pid)}")
     for old in sorted(_commands(place), key=lambda one: int(one.name))[:-KEPT_COMMANDS]:
-        if _process(old) is None:
-            shutil.rmtree(old)
+        if not _lives(old):
+            shutil.rmtree(old, ignore_errors=True)
     return str(number)
+
+
+def _arrive(arriving: Path, work: Path, gone: list[str]) -> None:
+    """Make the copy what its owner has: delete what is gone, then put what arrived."""
+    work.mkdir(parents=True, exist_ok=True)
+    remove_files(work, gone)
+    for file in sorted(arriving.rglob("*")):
+        if file.is_symlink() or not file.is_dir():
+            name = str(file.relative_to(arriving))
+            clear_for(work, name)
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            file.replace(work / name)
+
+
+def _forget_arriving(arriving: Path) -> None:
+    """Remove what is left of a connection's files, and of those that broke off long ago."""
+    shutil.rmtree(arriving, ignore_errors=True)
+    for other in arriving.parent.glob("*"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > FORGOTTEN_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+async def _states(place: Path) -> States:
+    """The copy's files, with those that were known and that only a listing would leave out now."""
+    work = _work(place)
+    if not work.is_dir():
+        return {}
+    found = await states_of(work)
+    known = _known(place)["baseline"].keys() - found.keys()
+    left_out = await asyncio.to_thread(lambda: {path: state_of(work / path) for path in known})
+    return found | {path: state for path, state in left_out.items() if state not in ("", "folder")}
+
+
+def _session(message: dict[str, Any]) -> str:
+    session = str(message["session"])
+    if not re.fullmatch(r"[0-9a-f]{32}", session):
+        raise UsageError(f"{session!r} names no connection")
+    return session
 
 
 def _environment(given: dict[str, str]) -> dict[str, str]:
@@ -195,24 +256,40 @@ def _commands(place: Path) -> list[Path]:
 
 
 def _busy(place: Path) -> bool:
-    return any(_process(one) is not None for one in _commands(place))
+    return any(_lives(one) for one in _commands(place))
 
 
-def _process(here: Path) -> psutil.Process | None:
-    """The command's shell while it lives."""
-    with contextlib.suppress(FileNotFoundError, psutil.Error, ValueError):
+def _lives(here: Path) -> int:
+    """The process id of a command's shell while it lives, else 0."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
         number, began = (here / "process").read_text().split()
-        process = psutil.Process(int(number))
-        if process.create_time() == float(began) and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    return None
+        if _began(int(number)) == began:
+            return int(number)
+    return 0
+
+
+def _began(process: int) -> str:
+    """When a process began, by a clock that nobody sets: jiffies since the machine's start, and which start that was.
+
+    Empty where there is no such process.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return "" if state == "Z" else f"{fields[18]}@{boot}"
+    if Path("/proc/self/stat").exists():
+        return ""
+    with contextlib.suppress(psutil.Error):
+        return str(psutil.Process(process).create_time())
+    return ""
 
 
 def _code(here: Path) -> int | None:
-    """The command's exit code; that of infrastructure where its shell is gone without leaving one."""
+    """The command's exit code; BROKEN_OFF where its shell is gone without leaving one."""
+    gone = not _lives(here)
     if (code := _read(here / "code", 0)).strip():
         return int(code)
-    return BROKEN_OFF if _process(here) is None and not _read(here / "code", 0) else None
+    return BROKEN_OFF if gone else None
 
 
 def _read(file: Path, after: int) -> bytes:

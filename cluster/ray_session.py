@@ -32,6 +32,8 @@ OBJECT_STORE_BYTES = 150 * 2**20
 ANSWER_SECONDS = 15.0
 """How long the head may take to accept a connection."""
 START_SECONDS = 90.0
+CLIENT_SECONDS = 60.0
+"""How long a head is asked again that answered but could not begin a client's process."""
 SETTLE_SECONDS = 1.0
 
 QUIET = {
@@ -205,21 +207,34 @@ def connect(address: str) -> None:
 
     Raises ClusterError, in one line, where there is none, or it does not take this machine.
     """
-    import ray
-
     _check_answer(address.removeprefix("ray://"), "ray://")
     _set_environment()
+    logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # what it logs is raised, too
+    until = time.monotonic() + CLIENT_SECONDS
+    while error := _why_not_connected(address):
+        leave()
+        if refused := _token_refused(str(error)):
+            raise ClusterError(f"Ray at {address} {refused}") from None
+        # Whoever has another token than the cluster's is not answered at all. Otherwise a process begins there for each
+        # client, and on a busy head that may take longer than Ray waits for it.
+        unanswered = "connection timeout" in str(error)
+        if unanswered or time.monotonic() > until:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            with_token = os.environ.get("RAY_AUTH_MODE") == "token"
+            remedy = "is RAY_AUTH_TOKEN_PATH the file of the cluster's token?" if with_token else _remedy(address)
+            raise ClusterError(f"Ray at {address} cannot be used: {reason}; {remedy}") from None
+        time.sleep(SETTLE_SECONDS)
+
+
+def _why_not_connected(address: str) -> Exception | None:
+    import ray
+
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             ray.init(address, namespace="bessemer", log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises the bare class, too
-        if refused := _token_refused(str(error)):
-            raise ClusterError(f"Ray at {address} {refused}") from None
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        # Whoever has another token than the cluster's is not answered at all.
-        with_token = os.environ.get("RAY_AUTH_MODE") == "token"
-        remedy = "is RAY_AUTH_TOKEN_PATH the file of the cluster's token?" if with_token else _remedy(address)
-        raise ClusterError(f"Ray at {address} cannot be used: {reason}; {remedy}") from None
+        return error
+    return None
 
 
 def _check_answer(address: str, scheme: str = "") -> None:
@@ -230,7 +245,7 @@ def _check_answer(address: str, scheme: str = "") -> None:
         raise ClusterError(f"--address {scheme}{address} is no address of a cluster; give {form}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         question = (
             "is its head up, with Ray Client's server" if scheme else "is the cluster up, and is this machine one of it"
         )

@@ -9,8 +9,9 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from bessemer.cluster.errors import DeliverableError
 from bessemer.cluster.workspace._listing import list_source
@@ -21,88 +22,124 @@ CONFIGURATION = ".bessemer/config.yaml"
 MOST_FILE_BYTES = 100 * 2**20
 PARCEL_BYTES = 4 * 2**20
 """Files of one message, unless one alone is larger."""
+FOLDER = "folder"
 
 States = dict[str, str]
 """By path: `file:` or `program:` with a SHA-256, or `link:` with what it names."""
 
 
+class Parcel(NamedTuple):
+    """Some of the files that were asked for."""
+
+    content: str
+    rest: list[str]
+    """What did not fit in."""
+    refused: dict[str, str]
+    """What cannot travel, and why."""
+
+
 async def states_of(folder: Path) -> States:
-    """The files that belong to a folder. Left out is what git ignores, `.bessemer`, `.env`, and what tools leave."""
+    """The files that belong to a folder. Left out is what git ignores, `.bessemer`, `.env`, and what tools leave.
+
+    Raises DeliverableError for one that cannot be read.
+    """
     listing = await list_source(folder, [folder / ".bessemer"], MOST_FILE_BYTES, lenient=True, empty_ok=True)
     paths = [path for path in listing.paths if not path.startswith(".bessemer/")]
     if (folder / CONFIGURATION).is_file():
         paths.append(CONFIGURATION)
-    return await in_thread(lambda: {path: _state(folder / path) for path in paths if os.path.lexists(folder / path)})
+    found = await in_thread(lambda: {path: state_of(folder / path) for path in paths})
+    # A folder in the list is a repository inside, which git does not look into.
+    return {path: state for path, state in found.items() if state not in ("", FOLDER)}
 
 
 def state_of(file: Path) -> str:
-    """As in States; empty where there is no file."""
-    return _state(file) if os.path.lexists(file) else ""
+    """As in States; `folder`, and empty where there is nothing. Raises DeliverableError where it cannot be read."""
+    try:
+        if file.is_symlink():
+            return f"link:{file.readlink()}"
+        if file.is_dir():
+            return FOLDER
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return f"{'program' if os.access(file, os.X_OK) else 'file'}:{digest}"
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise DeliverableError(f"{str(file)!r} cannot be read: {error.strerror}") from None
 
 
-def _state(file: Path) -> str:
-    if file.is_symlink():
-        return f"link:{file.readlink()}"
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return f"{'program' if os.access(file, os.X_OK) else 'file'}:{digest}"
-
-
-def parcels(folder: Path, paths: Iterable[str]) -> Iterator[str]:
-    """Files for the way, several together, as text. Raises DeliverableError for one that is too large."""
-    part: list[str] = []
-    size = 0
-    for path in sorted(paths):
-        length = os.lstat(folder / path).st_size
-        if length > MOST_FILE_BYTES:
-            raise DeliverableError(
-                f"{path!r} has {length / 2**20:.0f} MiB, and {MOST_FILE_BYTES // 2**20} can travel; "
-                "let git ignore it, or work on a machine of the cluster"
-            )
-        if part and size + length > PARCEL_BYTES:
-            yield _parcel(folder, part)
-            part, size = [], 0
-        part.append(path)
-        size += length
-    if part:
-        yield _parcel(folder, part)
-
-
-def _parcel(folder: Path, paths: list[str]) -> str:
-    buffer = io.BytesIO()
+def pack_parcel(folder: Path, paths: Iterable[str]) -> Parcel:
+    """The first of these files that fit into one message. One that is gone by now is left out."""
+    waiting = sorted(paths, reverse=True)
+    refused: dict[str, str] = {}
+    buffer, size = io.BytesIO(), 0
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
-        for path in paths:
-            tar.add(folder / path, arcname=path, recursive=False)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def unpack_parcel(folder: Path, parcel: str) -> list[str]:
-    """Put the files of a parcel into the folder, each whole or not at all; returns their paths.
-
-    Raises DeliverableError for one that would lie outside of it.
-    """
-    with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".arriving-") as beside:
-        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(parcel)), mode="r:gz") as tar:
-            names = tar.getnames()
+        while waiting:
+            file = folder / waiting[-1]
             try:
-                tar.extractall(beside, filter="data")
-            except tarfile.FilterError as error:
-                raise DeliverableError(f"not taken in: {error}") from None
-        for name in names:
-            there = folder / name
-            if not _made(there.parent).resolve().is_relative_to(folder.resolve()):
-                raise DeliverableError(f"not taken in: {name!r} would lie outside of {folder}")
-            if there.is_dir() and not there.is_symlink():
-                shutil.rmtree(there)
-            Path(beside, name).replace(there)
-    return names
+                length = file.lstat().st_size
+                if length > MOST_FILE_BYTES:
+                    refused[waiting[-1]] = f"has more than {MOST_FILE_BYTES // 2**20} MiB"
+                elif size and size + length > PARCEL_BYTES:
+                    break
+                else:
+                    tar.add(file, arcname=waiting[-1], recursive=False)
+                    size += length
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                refused[waiting[-1]] = f"cannot be read: {error.strerror}"
+            waiting.pop()
+    return Parcel(base64.b64encode(buffer.getvalue()).decode(), waiting, refused)
+
+
+def unpack_parcel(folder: Path, parcel: str, place: Callable[[str], str | None]) -> dict[str, str]:
+    """Put the files of a parcel into the folder, each whole or not at all; returns those refused, and why.
+
+    `place` says under which name a file is put, looked at right before it is: None leaves it out. No file is put
+    outside of the folder, into `.git`, or in the place of a folder.
+    """
+    refused: dict[str, str] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=".arriving-") as beside,
+        tarfile.open(fileobj=io.BytesIO(base64.b64decode(parcel)), mode="r:gz") as tar,
+    ):
+        for member in tar:
+            try:
+                tar.extract(member, beside, filter="data")
+                if (name := place(member.name)) is not None:
+                    _put(Path(beside, member.name), folder, name)
+            except (tarfile.FilterError, DeliverableError) as error:
+                refused[member.name] = str(error)
+            except OSError as error:
+                refused[member.name] = error.strerror or str(error)
+    return refused
+
+
+def _put(file: Path, folder: Path, name: str) -> None:
+    parts = Path(name).parts
+    there = folder / name
+    if Path(name).is_absolute() or ".." in parts or ".git" in parts:
+        raise DeliverableError("is no place for it")
+    around = there.parent
+    while not around.exists():
+        around = around.parent
+    if not around.resolve().is_relative_to(folder.resolve()):
+        raise DeliverableError("would lie outside of the folder")
+    if there.is_dir() and not there.is_symlink():
+        raise DeliverableError("a folder of that name is there")
+    there.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(there)
 
 
 def remove_files(folder: Path, paths: Iterable[str]) -> None:
     """Delete files, and folders that are empty without them."""
     for path in paths:
         file = folder / path
-        if file.parent.resolve().is_relative_to(folder.resolve()) and os.path.lexists(file) and not file.is_dir():
+        if not os.path.lexists(file) or (file.is_dir() and not file.is_symlink()):
+            continue
+        if file.parent.resolve().is_relative_to(folder.resolve()):
             file.unlink()
             for parent in list(file.relative_to(folder).parents)[:-1]:
                 if any((folder / parent).iterdir()):
@@ -110,6 +147,11 @@ def remove_files(folder: Path, paths: Iterable[str]) -> None:
                 (folder / parent).rmdir()
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def clear_for(folder: Path, name: str) -> None:
+    """Make room for a file where a folder is, or where a file is in the way of its folder."""
+    there = folder / name
+    if there.is_dir() and not there.is_symlink():
+        shutil.rmtree(there)
+    for parent in list(Path(name).parents)[:-1]:
+        if os.path.lexists(folder / parent) and not (folder / parent).is_dir():
+            (folder / parent).unlink()

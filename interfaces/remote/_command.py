@@ -15,11 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bessemer.cluster.errors import ClusterError
+
 if TYPE_CHECKING:
     from bessemer.interfaces.remote._client import Client
 
 SCHEME = "ray://"
 FLAG = "--address"
+ENDINGS = frozenset({0, 1, 2, 3, 4, 5, 130, 141})
+"""Exit codes that a command ends with by itself."""
 _TOLD = ("COLUMNS", "NO_COLOR", "LANG", "LC_ALL", "TZ")
 """Variables of this machine that concern only how things look."""
 
@@ -40,9 +44,18 @@ def carry_out(address: str, arguments: Sequence[str]) -> int:
 
     folder = Path.cwd()
     with Client.connected(address, folder) as client:
-        sent = send(client, folder)
-        code = _follow(client, client.start(without_address(arguments), _looks()))
-        bring_back(client, folder, sent)
+        work = send(client, folder)
+        command, synced = client.start(without_address(arguments), _looks(), work)
+        if synced:
+            _say(f"working on the cluster's head, in {client.place}; what changes there comes back")
+        else:
+            _say("another command of this folder is under way there; its files stay as they are")
+        code = _follow(client, command)
+        if synced:
+            bring_back(client, folder, work["sent"])
+    if code not in ENDINGS:
+        how = "without a word" if code < 0 else f"with exit code {code}"
+        raise ClusterError(f"the command ended there {how}; it may have been killed: see `bessemer run list`")
     return code
 
 
@@ -80,12 +93,20 @@ def _follow(client: Client, command: str) -> int:
                 asked.clear()
                 client.interrupt(command)
             said, code = client.output(command, read)
-            for name, raw in said.items():
-                read[name] += len(raw)
-                streams[name].write(raw)
-                streams[name].flush()
+            try:
+                for name, raw in said.items():
+                    read[name] += len(raw)
+                    streams[name].write(raw)
+                    streams[name].flush()
+            except BrokenPipeError:
+                client.interrupt(command)
+                raise
             if code is not None:
                 return code
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

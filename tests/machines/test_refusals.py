@@ -8,10 +8,24 @@ from bessemer.cluster import ray_session
 from bessemer.cluster.errors import ClusterError
 
 
-def test_ray_client_is_refused_with_what_to_do_instead() -> None:
+def test_ray_clients_address_in_the_settings_says_where_it_belongs() -> None:
     with pytest.raises(ClusterError) as caught:
         ray_session.join("ray://head.example.org:10001")
-    assert "ray job submit" in caught.value.message and "\n" not in caught.value.message
+    assert "--address on the command line" in caught.value.message and "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ray://127.0.0.1:9", "nobody answers at --address ray://127.0.0.1:9"),
+        ("ray://nonsense", "give ray://HOST:PORT"),
+        ("ray://a..b:1", "nobody answers"),
+    ],
+)
+def test_a_head_that_cannot_be_reached_is_told_at_once(address: str, said: str) -> None:
+    with pytest.raises(ClusterError) as caught:
+        ray_session.connect(address)
+    assert said in caught.value.message and "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize(("mode", "said"), [("", "wants a token"), ("token", "does not take this token")])
