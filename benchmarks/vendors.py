@@ -3,7 +3,7 @@
 Prints one JSON object, each figure a median of the turns. CPU is that of the backend hosts and the ledger keeper; the
 simulator and the run are left out. An actor of Ray uses some without any work: `rest` is that share of a call's CPU.
 `flat` is how far the costliest width is above the cheapest, beside the bare SDK at the same width, less that rest.
-`vendors.py [VENDOR…]`; in the environment IN_FLIGHT gives other widths than 16, 200 and 1,000, and TURNS more than one.
+`vendors.py [VENDOR…]`; in the environment IN_FLIGHT gives other widths than 16, 200 and 1,000, and TURNS others than 3.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MODELS = {
     "xai": "xai/grok-4.20-0309-reasoning",
 }
 COUNTED = ("BackendHost", "LedgerKeeper")
-TURNS = int(os.environ.get("TURNS", "1"))
+TURNS = int(os.environ.get("TURNS", "3"))
 REST_SECONDS = 4.0
 
 Figures = dict[str, float]
