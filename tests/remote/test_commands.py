@@ -131,9 +131,16 @@ def test_a_folder_is_refined_there_and_what_changed_comes_back(cluster: Cluster)
     assert (cluster.folder / "calc.py").read_text() == RIGHT
     assert str(cluster.folders) in err
     assert not list(cluster.folders.rglob(".env"))
-    assert [one["run"] for one in cluster.runs()] == [last["run"]]
-    assert cluster.run("run", "export", last["run"], "--to", "taken")[0] == 0
+
+
+@pytest.mark.long
+def test_runs_are_listed_and_taken_out_from_here(cluster: Cluster) -> None:
+    cluster.write()
+    assert cluster.run(*REFINE, *CRITERIA, "--max-rounds", "1")[0] in (0, 1)
+    run = cluster.runs()[0]["run"]
+    assert cluster.run("run", "export", run, "--to", "taken")[0] == 0
     assert (cluster.folder / "taken" / "calc.py").read_text() == RIGHT
+    assert (cluster.folder / "calc.py").read_text() == BUGGY
 
 
 @pytest.mark.long

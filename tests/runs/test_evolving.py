@@ -48,6 +48,7 @@ def change() -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_met_criteria_rise_and_the_run_still_counts_as_converged(world: World) -> None:
     script(world, {"changes": [change()], "unchanged_because": ""})
     driver = world.refine("--evolve-criteria", "--max-rounds", "3")
