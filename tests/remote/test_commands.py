@@ -87,7 +87,8 @@ class Cluster:
 
     def wait(self) -> None:
         until = time.monotonic() + 120
-        while not (self.root / "head.log").read_text().count("block forever"):
+        # Ray Client's server begins to listen after Ray says that the head is up.
+        while not answers(int(self.address.rpartition(":")[2])):
             assert self._head.poll() is None and time.monotonic() < until, (self.root / "head.log").read_text()
             time.sleep(0.2)
 
@@ -101,6 +102,11 @@ class Cluster:
             except psutil.Error:
                 continue
         self._head.wait(timeout=30)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
