@@ -37,6 +37,7 @@ from bessemer.cluster.errors import ClusterError, UsageError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.home import code_hash
 from bessemer.cluster.workspace import (
+    FOLDER,
     States,
     clear_for,
     pack_parcel,
@@ -219,7 +220,7 @@ async def _states(place: Path) -> States:
     found = await states_of(work)
     known = _known(place)["baseline"].keys() - found.keys()
     left_out = await asyncio.to_thread(lambda: {path: state_of(work / path) for path in known})
-    return found | {path: state for path, state in left_out.items() if state not in ("", "folder")}
+    return found | {path: state for path, state in left_out.items() if state not in ("", FOLDER)}
 
 
 def _session(message: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from bessemer.cluster.workspace._export import export_branch, export_files, expo
 from bessemer.cluster.workspace._intake import read_intake, take_in
 from bessemer.cluster.workspace._listing import list_source
 from bessemer.cluster.workspace._mirror import (
+    FOLDER,
     Parcel,
     States,
     clear_for,
@@ -43,6 +44,7 @@ from bessemer.cluster.workspace._types import (
 )
 
 __all__ = [
+    "FOLDER",
     "MAX_PACK_BYTES",
     "Applied",
     "Commit",

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bessemer.cluster.workspace import Parcel, States, pack_parcel, remove_files, state_of, states_of, unpack_parcel
+from bessemer.cluster.workspace import (
+    FOLDER,
+    Parcel,
+    States,
+    pack_parcel,
+    remove_files,
+    state_of,
+    states_of,
+    unpack_parcel,
+)
 
 THEIRS = "from-cluster"
 """Ending of the cluster's copy of a file that was changed in both places."""
@@ -41,7 +50,7 @@ def send(desk: Desk, folder: Path) -> dict[str, Any]:
         had = _fetch(desk, folder, had, there["baseline"], now)
     mine = asyncio.run(states_of(folder))
     # What git ignores is in no list, and may be there all the same.
-    gone = sorted(path for path in had.keys() - mine.keys() if state_of(folder / path) in ("", "folder"))
+    gone = sorted(path for path in had.keys() - mine.keys() if state_of(folder / path) in ("", FOLDER))
     wanted = [path for path, state in mine.items() if now.get(path) != state]
     refused: dict[str, str] = {}
     while wanted:
