@@ -30,7 +30,7 @@ READY := $(VENV)/.ready
 EMBEDDED := $(VENV)/.embedded
 ARGS ?=
 
-.PHONY: help demo test test-long lint consensus-study bench docs chaos lock clean install
+.PHONY: help demo test test-long lint types style consensus-study bench docs chaos lock clean install
 
 help:
 	@sed -n '3,13s/^# \{0,3\}//p' Makefile
@@ -52,11 +52,17 @@ test-long: $(READY)
 chaos: $(READY)
 	@$(BIN)/python -m chaos $(ARGS)
 
+# Types take as long as the rest together, so they are checked beside it.
 lint: $(READY)
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(MAKE) --jobs=2 --output-sync=target types style
+
+types: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/mypy scripts/*.py
+
+style: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/scan_secrets.py --tree
 	@$(BIN)/python scripts/lock.py --check

@@ -254,8 +254,9 @@ async def _ask(work: Work, chunk: str, mutations: int) -> str:
     if not work.plan.interactive:
         return "stop"
     name = f"{slug(chunk)}/after-{mutations}-mutations"
+    often = "once" if mutations == 1 else f"{mutations} times"
     words = (
-        f"The plan of chunk {chunk} was changed {mutations} times and it still does not pass.\n"
+        f"The plan of chunk {chunk} was changed {often} and it still does not pass.\n"
         "Change it once more, accept the chunk as it is, or stop?"
     )
     return str(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bessemer.pipelines.planning import PlanFolder
+from tests._terminal import Terminal
 from tests.crash._world import World, done, launched
 from tests.planning import _scenario as scenario
 from tests.planning._scenario import CYCLE, SOUND, next_tasks, plan_answer, scores, task_answer
@@ -165,6 +166,28 @@ def test_fixes_change_the_plan_and_the_fourth_change_stops_it(world: World):
     mutated = [one for one in folder.log().events if one.event_type == "plan_mutated"]
     assert [(one.data["number"], one.data["drift"]) for one in mutated] == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert "C01-M1-1" in told(world, "plan", "diff", code=1)
+
+
+@pytest.mark.long
+def test_a_person_is_asked_after_the_last_change_and_their_word_counts(world: World):
+    folder = adopted(world, task_answer("F001", "C01_base"))
+    rules(world, ({"persona": "round-evaluator"}, scores(1, 4, next_tasks(tasks=False))))
+    flags = ["--prior-answer", "project", "--build-backend", "scripted/b", "--eval-backends", "scripted/j"]
+    words = ["plan", "run", *flags, "--probe", "true", "--max-rounds", "1", "--max-mutations", "1", "--interactive"]
+    terminal = Terminal(world, *words)
+    try:
+        terminal.until("[again/accept/stop] (stop): ")
+        assert "was changed once" in terminal.seen
+        terminal.type("again\n")
+        terminal.until("[again/accept/stop] (stop): ")
+        assert "was changed 2 times" in terminal.seen
+        terminal.type("accept\n")
+        assert terminal.end() == 0, terminal.seen
+    finally:
+        terminal.close()
+    assert folder.metadata.completed_chunks == ("C01_base",)
+    mutated = [one for one in folder.log().events if one.event_type == "plan_mutated"]
+    assert len(mutated) == 2
 
 
 @pytest.mark.long
