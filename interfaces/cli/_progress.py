@@ -83,6 +83,8 @@ class State:
 
     def _on_agent(self, event: Event) -> None:
         self.lines.append(f"  {event['act']:<8} {event['backend']}")
+        if event.get("why"):
+            self.lines.append(f"           {_short(event['why'], 100)}")
 
     def _on_task(self, event: Event) -> None:
         self.building[event["task"]] = event["text"]

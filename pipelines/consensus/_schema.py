@@ -40,6 +40,8 @@ def _object(fields: dict[str, Any]) -> dict[str, Any]:
 
 def reply_problems(data: Any, mode: Mode, labels: tuple[str, ...], criteria: tuple[str, ...]) -> list[str]:
     """What is wrong with a reply, each `field: what`."""
+    if data is None:
+        return ["reply: is no JSON object; answer with one and nothing else"]
     schema = reply_schema(mode.output_schema, labels, criteria)
     if broken := schema_problems(data, schema):
         return broken

@@ -14,7 +14,9 @@ def main() -> None:
     word = sys.argv[1:]
     config = pathlib.Path(word[word.index("--config") + 1]).read_text()
     result = pathlib.Path(word[word.index("--output-file") + 1])
-    prompt = pathlib.Path(next(part for part in word[-1].split() if part.endswith("prompt.txt"))).read_text()
+    prompt = json.loads(config)["agents"][0]["system_message"].replace(
+        "${BESSEMER_DOLLAR}", os.environ["BESSEMER_DOLLAR"]
+    )
     assert "--automation" in word
     assert prompt not in word
     deed = prompt.split()[0]

@@ -39,6 +39,17 @@ rules:
     answer: {text: "Here it is.\\n\\n```json\\n{\\"score\\": 7}\\n```"}
 default: {text: "a simulated answer"}
 """
+JUDGED = {"content": 'So be it.\n\n```json\n{"score": 7}\n```'}
+PANEL = [
+    {
+        "match": {"text": "<end of agent"},
+        "answer": {"tool_calls": [{"name": "vote", "arguments": {"agent_id": "agent1", "reason": "right"}}]},
+    },
+    {
+        "match": {"text": r"Judge \$\{HOME\}"},
+        "answer": {"tool_calls": [{"name": "new_answer", "arguments": JUDGED}]},
+    },
+]
 SCHEMA = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
 
 
@@ -120,6 +131,29 @@ async def test_a_cap_stops_it_before_its_first_request(
     assert isinstance(ended, BudgetRefused)
     assert len(simulator.books()) == before
     assert ledger_of(service).used == 0
+
+
+async def test_a_massgen_of_two_models_judges_and_all_it_buys_is_booked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_program("massgen") is None:
+        pytest.skip("massgen is not installed: uv tool install massgen")
+    (tmp_path / "scenario.yaml").write_text(json.dumps({"rules": PANEL}))
+    backend = "massgen/anthropic/claude-opus-4-6+openai/gpt-5.4"
+    with running(scenario=tmp_path / "scenario.yaml") as simulator:
+        for name, value in simulator.environment.items():
+            monkeypatch.setenv(name, value)
+        service = BackendService(MemoryLedger(), settings=BackendSettings(), policy=RetryPolicy(attempts=1))
+        ask = call(backend, "Judge ${HOME}.", request_output_schema=SCHEMA, request_timeout=200.0)
+        reply = read_answer(await service.call(ask))
+        await service.close()
+        served = simulator.books()
+    assert isinstance(reply, Reply), reply
+    assert reply.data == {"score": 7}
+    assert {entry["vendor"] for entry in served} == {"anthropic", "openai"}
+    rows = [row.row for row in ledger_of(service).rows if "/agent-" in str(row.row.get("path"))]
+    assert len(rows) == len(served) >= 4
+    assert ledger_of(service).used == sum(row["cost"] for row in rows) > 0
 
 
 async def test_claude_code_works_with_its_tools_in_its_own_workspace(

@@ -18,7 +18,8 @@ ANSWERS = "{}"
 def main() -> None:
     words = sys.argv[1:]
     result = pathlib.Path(words[words.index("--output-file") + 1])
-    prompt = pathlib.Path(next(part for part in words[-1].split() if part.endswith("prompt.txt"))).read_text()
+    config = json.loads(pathlib.Path(words[words.index("--config") + 1]).read_text())
+    prompt = config["agents"][0]["system_message"].replace("${BESSEMER_DOLLAR}", os.environ["BESSEMER_DOLLAR"])
     wanted = re.findall(r'"title": "(\w+Answer)"', prompt)[-1]
     good = "-good" if wanted == "EvaluationAnswer" and "return a * 2" in prompt else ""
     ask("/v1/messages", {"model": "claude-opus-4-6", "messages": [{"role": "user", "content": "judge"}]}, "ANTHROPIC")

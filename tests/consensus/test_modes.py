@@ -40,6 +40,10 @@ def test_a_reply_that_can_be_used_has_no_problem() -> None:
     assert problems(silent) == []
 
 
+def test_no_reply_at_all_is_said_in_words() -> None:
+    assert problems(None) == ["reply: is no JSON object; answer with one and nothing else"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -135,6 +135,9 @@ def test_a_dead_agent_and_a_broken_reply_stay_in_the_denominator(world: PanelWor
     outcome, _ = ended(world, agents="a b c", task="x")
     last = {one["backend"]: one["last"] for one in outcome["agents"]}
     assert last["scripted/b"] == "failed"
+    told = [json.loads(line) for line in Path(outcome["directory"], "events.jsonl").read_text().splitlines()]
+    why = {one["backend"]: one["why"] for one in told if one["kind"] == "agent" and one["round"] == 1}
+    assert not why["scripted/a"] and "auth" in why["scripted/b"] and "../x" in why["scripted/c"], why
     assert (outcome["ending"], outcome["decision"]["how"]) == ("forced", "only_answer")
     assert outcome["decision"]["electorate"] == 3
     # a, b, c with its repair; in round 2 only c is asked again: b's key will not be better then.

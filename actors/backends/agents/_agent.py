@@ -29,7 +29,9 @@ class Place(NamedTuple):
     home: str
     work: str
     model: str
+    prompt: str = ""
     prompt_file: str = ""
+    """Where the prompt lies for a command that reads a file; empty for others."""
     token: str = ""
     """The gateway's token; empty where the agent uses its own login."""
     max_output_tokens: int = 32_000
@@ -46,6 +48,8 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Files it must find, by path relative to its HOME."""
+    stdin: bool = True
+    """Whether it gets the prompt on standard input."""
     gather: Callable[[str, Path], str] | None = None
     """Makes of its standard output and its workspace what `read` reads; None where its standard output says it all."""
 

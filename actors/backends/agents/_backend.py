@@ -13,7 +13,6 @@ from bessemer.actors.backends._context import current_call
 from bessemer.actors.backends._failures import one_line
 from bessemer.actors.backends.agents._agent import Agent, Answer, Place, UnreadableOutput
 from bessemer.actors.backends.agents._login import borrowed_login
-from bessemer.actors.backends.agents._massgen import MASSGEN
 from bessemer.actors.backends.agents._program import Program
 from bessemer.actors.backends.agents._run import Folders, folders, put_files, run_agent
 from bessemer.actors.backends.agents._text import NotOneBlock, block_of, prompt_of
@@ -60,7 +59,7 @@ class AgentBackend:
         self._gateway = gateway
         command = settings.commands.get(name.model) if name.provider == "command" else None
         self._visible = command.visible if command else ()
-        self._by_file = name.provider == MASSGEN or (command is not None and command.prompt == "file")
+        self._by_file = command is not None and command.prompt == "file"
         self._memory_mb = 4096 if command else settings.agents.of(name.provider).memory_mb
 
     async def request(self, request: ModelRequest) -> Reply:
@@ -104,7 +103,8 @@ class AgentBackend:
             home=str(where.home),
             work=str(where.work),
             model=self._model,
-            prompt_file=str(prompt_file),
+            prompt=prompt,
+            prompt_file=str(prompt_file) if self._by_file else "",
             token=way.session.token if way.session else "",
             max_output_tokens=self._settings.agents.max_output_tokens,
             effort=request.effort or "",
@@ -118,7 +118,7 @@ class AgentBackend:
                 launch,
                 self._program,
                 where,
-                prompt="" if self._by_file else prompt,
+                prompt=prompt if launch.stdin and not self._by_file else "",
                 socket=way.socket,
                 visible=self._visible,
                 seconds=request.timeout,

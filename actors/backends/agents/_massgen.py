@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bessemer.actors.backends.agents._agent import GATEWAY, Answer, Launch, Place, UnreadableOutput
 from bessemer.actors.backends.base import Usage, split_name
 
@@ -22,8 +20,11 @@ MASSGEN = "massgen"
 _TYPES = {"anthropic": "claude", "openai": "openai", "google": "gemini"}
 _VENDOR_OF = {"codex": "openai", "claude-code": "anthropic", "gemini-cli": "google"}
 VENDORS = tuple(_TYPES)
-_RESULT, _CONFIG = "result.md", "massgen.yaml"
+_RESULT, _CONFIG = "result.md", "massgen.json"
+_ASK = "Do what your system message says. Answer with what it asks for and nothing else."
 _MOST_BYTES = 2_000_000
+_DOLLAR = "BESSEMER_DOLLAR"
+"""MassGen puts variables into its configuration, so a dollar sign before a brace is written as one."""
 _GRACE = 0.9
 """Part of its time after which it is told to end by itself."""
 _LOGS = ".massgen/massgen_logs"
@@ -53,18 +54,17 @@ class Massgen:
         return tuple(dict.fromkeys(one.partition("/")[0] for one in members(model)))
 
     def launch(self, place: Place) -> Launch:
-        # The prompt is in a file: other users of the machine can read a command line.
-        ask = f"Read the file {place.prompt_file} and do what it says. Answer with what it asks for and nothing else."
         config, result = f"{place.home}/{_CONFIG}", f"{place.work}/{_RESULT}"
-        words = (place.program, "--automation", "--config", config, "--output-file", result, ask)
+        words = (place.program, "--automation", "--config", config, "--output-file", result, _ASK)
         env = {
             "ANTHROPIC_BASE_URL": GATEWAY,
             "OPENAI_BASE_URL": f"{GATEWAY}/v1",
             "GOOGLE_GEMINI_BASE_URL": GATEWAY,
             **dict.fromkeys(("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"), place.token),
             "NO_COLOR": "1",
+            _DOLLAR: "$",
         }
-        return Launch(words, env, {_CONFIG: yaml.safe_dump(_config(place), sort_keys=False)}, gather)
+        return Launch(words, env, {_CONFIG: json.dumps(_config(place))}, stdin=False, gather=gather)
 
     def read(self, stdout: str, model: str) -> Answer:
         told = json.loads(stdout)
@@ -98,18 +98,20 @@ def gather(stdout: str, work: Path) -> str:
 
 
 def _config(place: Place) -> Mapping[str, Any]:
+    """Agents that have the prompt as their system message: other users of the machine can read a command line.
+
+    Without a folder of their own they get no tools: those for files come from npm when they start, which the sandbox
+    has no way to, so that each turn waited 40 s for them.
+    """
+    prompt = place.prompt.replace("${", f"${{{_DOLLAR}}}{{")
     agents = []
     for number, member in enumerate(members(place.model)):
         vendor, _, model = member.partition("/")
-        backend = {"type": _TYPES[vendor], "model": model, "cwd": f"workspace_{number + 1}"}
-        agents.append({"id": f"agent_{number + 1}", "backend": backend})
+        backend = {"type": _TYPES[vendor], "model": model}
+        agents.append({"id": f"agent_{number + 1}", "backend": backend, "system_message": prompt})
     return {
         "agents": agents,
-        "orchestrator": {
-            "snapshot_storage": "snapshots",
-            "agent_temporary_workspace": "temp_workspaces",
-            "context_paths": [{"path": place.prompt_file, "permission": "read"}],
-        },
+        "orchestrator": {"snapshot_storage": "snapshots", "agent_temporary_workspace": "temp_workspaces"},
         "timeout_settings": {"orchestrator_timeout_seconds": int(place.seconds * _GRACE)},
         "ui": {"display_type": "simple", "logging_enabled": True},
     }
