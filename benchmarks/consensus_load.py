@@ -175,13 +175,13 @@ class Crowd:
 
 
 def _load(held: dict[str, Any], given: Any) -> dict[str, Any]:
-    """The makespan against its floor: two rounds of waiting, or what the bare SDKs and the vendors use on all cores."""
+    """The makespan against its floor: two rounds of waiting, or twice the bare SDKs' CPU and the server's on all cores."""
     calls = held["calls"]
     bare = [_bare(vendor, given.latency) for vendor in ("anthropic", "openai", "google")]
     sdk = sum(n * one for n, one in zip((2, 2, 1), bare, strict=True)) / len(PANEL)
     server = 1000 * held["server_cpu"] / calls
     cores = os.cpu_count() or 1
-    floor = max(ROUNDS * given.latency, calls * (sdk + server) / 1000 / cores)
+    floor = max(ROUNDS * given.latency, calls * (2 * sdk + server) / 1000 / cores)
     return {
         "runs": given.runs,
         "agents": len(PANEL),

@@ -25,7 +25,7 @@ DoorName = Literal["bubblewrap", "sandlock", "seatbelt", "docker", "podman", "no
 TRIAL_SECONDS = 20.0
 TRIES, PAUSE_SECONDS = 3, 0.5
 _LASTING = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
-"""Errors of starting a process that stay. Others may be over in a moment, as where memory is short or a clock jumps."""
+"""Errors of starting a process that stay. Others may be over in a moment, as where memory is short."""
 _UNTESTED = "not tested by this project"
 LABELS: dict[DoorName, str] = {
     "bubblewrap": "bubblewrap",

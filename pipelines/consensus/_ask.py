@@ -104,9 +104,8 @@ async def ask(step: Step, crew: RunCrew, asked: Asked, mode: Mode, wording: Word
         reply = await journal.call(problems_request(asked.request, reply, problems[:MAX_PROBLEMS]))
         spent.append(reply.usage)
         problems = _problems(reply, asked, mode, criteria)
-    submitted = int(await step.observe("submitted", time.time_ns()))
     used = [one for one in spent if one is not None]
-    heard = _heard(reply, asked, problems, number, submitted)
+    heard = _heard(reply, asked, problems, number, time.time_ns())
     return heard.model_copy(
         update={
             "model": reply.model if isinstance(reply, Reply) else "",
