@@ -12,7 +12,7 @@ from typing import Any
 
 QUESTION_SECONDS = 3600.0
 """How long a question waits for a person before its default is taken."""
-COMPANY_SECONDS = 0.15
+COMPANY_SECONDS = 0.4
 """How long a watcher's answer waits for further events: each answer costs both sides more than a call's JSON."""
 URGENT = frozenset({"question", "ended"})
 """Events that go out at once."""

@@ -13,6 +13,7 @@ from bessemer.actors._backend_service import book_of
 from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, reviewer_ref
 from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
+from bessemer.actors._ledger_reads import LedgerReads
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.actors.apart import Builders, BuildJob, Machines, Measurement, Probers
@@ -40,7 +41,7 @@ class Crew:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.keeper = keeper_ref(home)
+        self.ledger = LedgerReads(keeper_ref(home))
         self.lake = lake_ref(home)
         machines = Machines()
         self.builders = Builders(home, machines)
@@ -135,13 +136,11 @@ class RunCrew:
         return await self._spent(self._run.prefix + path)
 
     async def _spent(self, path: str) -> Spending:
-        message = encode({"run": self._run.id, "path": path})
-        return Spending.model_validate(await ask(self._crew.keeper, "spending", message, within=60))
+        return await self._crew.ledger.spending(self._run.id, path)
 
     async def left(self) -> int | None:
         """Micro-dollars left under the tightest cap; None where there is none. To be observed where it steers."""
-        found = await ask(self._crew.keeper, "left", encode({"run": self._run.id}), within=60)
-        return None if found is None else int(found)
+        return await self._crew.ledger.left(self._run.id)
 
     async def worst_cases(self, requests: Sequence[ModelRequest]) -> list[int]:
         """What each call would reserve, in micro-dollars. Raises UnpricedModel."""

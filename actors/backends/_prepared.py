@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bessemer.actors.backends.base import ModelRequest, ToolSpec
@@ -25,17 +26,20 @@ Prepared = tuple["ModelSettings | None", "ModelRequestParameters"]
 
 
 def parameters_of(request: ModelRequest, *, json_schema: bool) -> ModelRequestParameters:
-    """What is asked beside the messages; the same object for requests of one shape, which must not be changed."""
+    """What is asked beside the messages. What requests of one shape share must not be changed."""
+    from pydantic_ai.messages import InstructionPart
+
     schema = None if request.output_schema is None else json.dumps(request.output_schema)
     tools = json.dumps([tool.model_dump() for tool in request.tools])
-    return _parameters(request.instructions, schema, request.output_name, tools, json_schema)
+    shape = _shape(schema, request.output_name, tools, json_schema)
+    if not request.instructions:
+        return shape
+    # Without them pydantic-ai makes parameters anew for every request, with the instructions of its messages.
+    return replace(shape, instruction_parts=[InstructionPart(content=request.instructions)])
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _parameters(
-    instructions: str, schema: str | None, name: str, tools: str, json_schema: bool
-) -> ModelRequestParameters:
-    from pydantic_ai.messages import InstructionPart
+def _shape(schema: str | None, name: str, tools: str, json_schema: bool) -> ModelRequestParameters:
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
@@ -45,13 +49,10 @@ def _parameters(
         ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
         for tool in known
     ]
-    # Without them pydantic-ai makes parameters anew for every request, with the instructions of its messages.
-    parts = [InstructionPart(content=instructions)] if instructions else None
     if schema is None:
-        return ModelRequestParameters(function_tools=functions, instruction_parts=parts)
+        return ModelRequestParameters(function_tools=functions)
     return ModelRequestParameters(
         function_tools=functions,
-        instruction_parts=parts,
         output_mode="native" if json_schema else "prompted",
         output_object=OutputObjectDefinition(json_schema=json.loads(schema), name=name),
         allow_text_output=True,
@@ -61,19 +62,26 @@ def _parameters(
 def prepare_once(model: Model[Any]) -> None:
     """Let a model keep its preparations. It is given parameters by `parameters_of`, and nothing else."""
     fresh = model.prepare_request
-    kept: dict[tuple[int, str], tuple[ModelRequestParameters, Prepared]] = {}
+    kept: dict[tuple[Any, ...], tuple[ModelRequestParameters, Prepared]] = {}
 
     def prepare(model_settings: ModelSettings | None, model_request_parameters: ModelRequestParameters) -> Prepared:
         parameters = model_request_parameters
+        parts = parameters.instruction_parts
         given: dict[str, Any] = {**(model_settings or {})}
         own = {_PER_CALL: given.pop(_PER_CALL)} if _PER_CALL in given else {}
-        key = (id(parameters), repr(given))
+        shape = (id(parameters.function_tools), id(parameters.output_object), repr(given), parts is None)
+        # A preparation that changed the instructions is that of these instructions only.
+        key = shape if shape in kept else (*shape, repr(parts))
         if key not in kept:
             if len(kept) >= KEPT:
                 kept.clear()
-            # The parameters are kept beside what they led to, so that no other object can have their id.
-            kept[key] = parameters, fresh(cast("ModelSettings", given), parameters)
+            made = fresh(cast("ModelSettings", given), parameters)
+            key = shape if made[1].instruction_parts == parts else key
+            # The parameters are kept beside what they led to, so that nothing else can have the ids of their parts.
+            kept[key] = parameters, made
         prepared, customized = kept[key][1]
+        if customized.instruction_parts is not parts and key == shape:
+            customized = replace(customized, instruction_parts=parts)
         return cast("ModelSettings", {**(prepared or {}), **own}) or None, customized
 
     model.prepare_request = prepare  # type: ignore[method-assign]
