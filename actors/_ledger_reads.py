@@ -20,24 +20,26 @@ class LedgerReads:
 
     def __init__(self, keeper: HostRef) -> None:
         self._keeper = keeper
-        self._direct = Direct(keeper, "read")
+        self._direct = Direct(keeper, "answer")
 
     async def spending(self, run: str, path: str) -> Spending:
         """What calls of a step and below it cost so far."""
-        return Spending.model_validate(await self._ask({"what": "spending", "run": run, "path": path}))
+        return Spending.model_validate(await self._ask("spending", run=run, path=path))
 
     async def left(self, run: str) -> int | None:
         """Micro-dollars left under the tightest cap of a run; None where it has none."""
-        found = await self._ask({"what": "left", "run": run})
+        found = await self._ask("left", run=run)
         return None if found is None else int(found)
 
-    async def _ask(self, question: dict[str, str]) -> Any:
-        """Raises ClusterError where no answer came within a minute."""
-        message = encode(question)
+    async def _ask(self, method: str, **about: str) -> Any:
+        """Raises what `ask` raises, at most a minute later than it."""
+        message = encode({"ask": method, **about})
         try:
             with self._keeper.waiting():
                 async with asyncio.timeout(SECONDS):
-                    return opened(await self._direct.ask(message))
-        except (ConnectionError, RayError, ValueError, TimeoutError, LedgerUnavailable):
+                    raw = await self._direct.ask(message)
+            return opened(raw)
+        except (ConnectionError, RayError, ValueError, TimeoutError, LedgerUnavailable, AttributeError):
+            # The last is a keeper of another version of the code, which is shared and has the method, but no `answer`.
             self._keeper.forget()
-            return await ask(self._keeper, "read", message, within=SECONDS)
+            return await ask(self._keeper, method, message, within=SECONDS)

@@ -2,7 +2,7 @@
 
 | object | role | lifetime |
 |---|---|---|
-| `LineServer` | takes messages for one method of a host, over WebSockets | the host |
+| `LineServer` | takes messages for a host, over WebSockets | the host |
 | `Line` | one connection to it | until it breaks |
 | `Direct` | a host's method as callers use it: over a line, or through Ray where none can be had | the caller |
 
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 
 class LineServer:
-    """Takes messages for one method of a host. Begins to listen when it is first asked where."""
+    """Takes messages for a host. Begins to listen when it is first asked where."""
 
     def __init__(self, answer: Answer) -> None:
         """`answer` turns a message into its answer; where it raises, the caller's line breaks."""

@@ -47,7 +47,7 @@ class People:
         if len(self._events) <= after and wait > 0:
             await self._next(wait)
             until = time.monotonic() + COMPANY_SECONDS
-            while self._events[after:] and self._events[-1]["kind"] not in URGENT:
+            while self._events[after:] and not any(one["kind"] in URGENT for one in self._events[after:]):
                 if (left := until - time.monotonic()) <= 0:
                     break
                 await self._next(left)

@@ -49,7 +49,7 @@ class LedgerKeeper(Living):
         self._opening = asyncio.Lock()
         self._kept: _Kept | None = None
         self._away: _Away | None = None
-        self._line = LineServer(self._say)
+        self._line = LineServer(self.answer)
         if self._file:
             # A server orders its keepers by locks on rows; a file has one keeper, for speed.
             self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
@@ -59,7 +59,7 @@ class LedgerKeeper(Living):
 
     @reply
     async def line(self, payload: bytes) -> dict[str, str]:
-        """Where `apply` and `read` are reached without Ray between."""
+        """Where `answer` is reached without Ray between."""
         return await self._line.where()
 
     async def apply(self, payload: bytes) -> bytes:
@@ -73,9 +73,12 @@ class LedgerKeeper(Living):
             return f"!{type(error).__name__} {error.message}".encode()
         return answers_json.dump_json(answers)
 
-    async def _say(self, payload: bytes) -> bytes:
-        """A list is one of operations, anything else a question."""
-        return await (self.apply(payload) if payload.startswith(b"[") else self.read(payload))
+    async def answer(self, payload: bytes) -> bytes:
+        """A list is one of operations; anything else is a question with the method it is for as `ask`."""
+        if payload.startswith(b"["):
+            return await self.apply(payload)
+        answered: bytes = await {"spending": self.spending, "left": self.left}[decode(payload)["ask"]](payload)
+        return answered
 
     async def _open(self) -> _Kept:
         """The ledger, opened when it is first needed: a server may be away while this host starts."""
@@ -142,16 +145,16 @@ class LedgerKeeper(Living):
         return [row.model_dump(mode="json", include=wanted) for row in rows]
 
     @reply
-    async def read(self, payload: bytes) -> Any:
-        """`spending`: calls, tokens and micro-dollars of a step of a run with everything below it.
-
-        `left`: micro-dollars under the tightest cap of a run; None where it has none.
-        """
-        question = decode(payload)
-        if question["what"] == "left":
-            return await self._read(Ledger.left, question["run"])
-        spent = await self._read(Ledger.spent, question["run"], question["path"])
+    async def spending(self, payload: bytes) -> dict[str, int]:
+        """Calls, tokens and micro-dollars of a run, or of one of its steps with everything below it."""
+        message = decode(payload)
+        spent = await self._read(Ledger.spent, message["run"], message["path"])
         return spent.model_dump()
+
+    @reply
+    async def left(self, payload: bytes) -> int | None:
+        """Micro-dollars left under the tightest cap of a run; None where it has none."""
+        return await self._read(Ledger.left, decode(payload)["run"])
 
     @reply
     async def budgets(self, payload: bytes) -> list[dict[str, Any]]:

@@ -175,7 +175,8 @@ class Crowd:
 
 
 def _load(held: dict[str, Any], given: Any) -> dict[str, Any]:
-    """The makespan against its floor: two rounds of waiting, or twice the bare SDKs' CPU and the server's on all cores."""
+    """The makespan against its floor: two rounds of waiting, or twice the bare SDKs' CPU and the server's on all
+    cores."""
     calls = held["calls"]
     bare = [_bare(vendor, given.latency) for vendor in ("anthropic", "openai", "google")]
     sdk = sum(n * one for n, one in zip((2, 2, 1), bare, strict=True)) / len(PANEL)

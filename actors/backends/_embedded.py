@@ -18,10 +18,11 @@ from typing import Any
 import psutil
 
 from bessemer.actors.backends._embedded_model import INSTALL_HINT, MODEL_NAME, default_directory, ensure_model
-from bessemer.actors.backends._failures import KeySource, one_line
+from bessemer.actors.backends._failures import KeySource
 from bessemer.actors.backends.base import Backend, BackendFailure, BackendName, CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import EmbeddedSettings
 from bessemer.cluster.errors import BessemerError, InfrastructureError, UsageError
+from bessemer.cluster.text import one_line
 
 _AMPLE_MEMORY = 8_000_000_000
 _SERVER = Path(__file__).with_name("_embedded_server.py")

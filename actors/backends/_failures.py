@@ -16,11 +16,11 @@ from bessemer.actors.backends._rate_headers import retry_after
 from bessemer.actors.backends.base import CallFailure, FailureKind
 from bessemer.cluster.prices import nearest_models
 from bessemer.cluster.redaction import redact
+from bessemer.cluster.text import one_line
 
 if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError, ModelHTTPError
 
-MAX_MESSAGE = 400
 SHORTEST_KEY = 8
 """Characters; a shorter placeholder would be found in ordinary words."""
 _UNBILLED_SERVER_STATUS = frozenset({503, 529})
@@ -38,12 +38,6 @@ class KeySource:
 class _Class(NamedTuple):
     kind: FailureKind
     retryable: bool
-
-
-def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
-    """`text` on one line, cut at `limit` characters."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def failure_of(error: BaseException, backend: str, key: KeySource | None = None) -> CallFailure:

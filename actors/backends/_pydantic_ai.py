@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
 from bessemer.actors.backends._context import current_call
-from bessemer.actors.backends._failures import KeySource, failure_of, one_line
+from bessemer.actors.backends._failures import KeySource, failure_of
 from bessemer.actors.backends._headers import rate_headers, request_id_of, watch_headers
 from bessemer.actors.backends._messages import messages_of
 from bessemer.actors.backends._prepared import parameters_of, prepare_once
 from bessemer.actors.backends._schema import schema_error
 from bessemer.actors.backends.base import BackendFailure, CallFailure, FinishReason, ModelRequest, Reply, Usage
+from bessemer.cluster.text import one_line
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from bessemer.cluster.text import one_line
 from bessemer.pipelines.planning import (
     Document,
     PlanDiff,
@@ -91,7 +92,7 @@ def diff(found: PlanDiff) -> None:
     )
     for place in found.where:
         if place.change == "modified":
-            print(f"  ~ {place.id}.{place.field}: {_short(place.before)} -> {_short(place.after)}")
+            print(f"  ~ {place.id}.{place.field}: {one_line(place.before, 60)} -> {one_line(place.after, 60)}")
         else:
             print(f"  {'+' if place.change == 'added' else '-'} {place.id} ({place.chunk})")
 
@@ -121,12 +122,7 @@ def status(folder: PlanFolder) -> None:
         print(f"left at {left.current_chunk}: {left.reason}; go on with `bessemer plan run {about.plan_id}`")
     log = folder.log()
     for event in log.events[-8:]:
-        facts = ", ".join(f"{key} {_short(value)}" for key, value in event.data.items() if key != "key")
+        facts = ", ".join(f"{key} {one_line(value, 60)}" for key, value in event.data.items() if key != "key")
         print(f"  {event.timestamp[:19]}  {event.event_type}  {facts}")
     if log.torn:
         print(f"{log.torn} lines of the log cannot be read")
-
-
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."

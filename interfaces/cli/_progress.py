@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bessemer.cluster.money import format_usd
+from bessemer.cluster.text import one_line
 
 Event = dict[str, Any]
 
@@ -84,7 +85,7 @@ class State:
     def _on_agent(self, event: Event) -> None:
         self.lines.append(f"  {event['act']:<8} {event['backend']}")
         if event.get("why"):
-            self.lines.append(f"           {_short(event['why'], 100)}")
+            self.lines.append(f"           {one_line(event['why'], 100)}")
 
     def _on_task(self, event: Event) -> None:
         self.building[event["task"]] = event["text"]
@@ -93,9 +94,9 @@ class State:
         text = self.building.pop(event["task"], event["task"])
         tries = event["tries"]
         mark = "kept" if event["kept"] else "no gain"
-        self.lines.append(f"  {mark:<8} {_short(text)} ({tries} {'try' if tries == 1 else 'tries'})")
+        self.lines.append(f"  {mark:<8} {one_line(text, 60)} ({tries} {'try' if tries == 1 else 'tries'})")
         if event.get("why"):
-            self.lines.append(f"           {_short(event['why'], 100)}")
+            self.lines.append(f"           {one_line(event['why'], 100)}")
 
     def _on_measured(self, event: Event) -> None:
         for probe in event["probes"]:
@@ -185,7 +186,7 @@ class LiveView:
         head = f"{state.round} · {state.step or 'working'} · {state.clock()} · {state.money()}"
         grid.add_row(Spinner("dots"), Text(head, style="bold", overflow="ellipsis", no_wrap=True))
         for text in list(state.building.values())[:6]:
-            grid.add_row("", Text(f"building: {_short(text)}", style="dim", overflow="ellipsis", no_wrap=True))
+            grid.add_row("", Text(f"building: {one_line(text, 60)}", style="dim", overflow="ellipsis", no_wrap=True))
         return grid
 
 
@@ -193,8 +194,3 @@ def open_view(*, quiet: bool, budget: int | None, deadline: float | None) -> Vie
     """The view for this standard error: live on a terminal, plain lines elsewhere and with `--json`."""
     state = State(budget, deadline)
     return LiveView(state) if sys.stderr.isatty() and not quiet else PlainView(state)
-
-
-def _short(text: str, width: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

@@ -27,6 +27,7 @@ from bessemer.cluster.ledger import (
 from bessemer.cluster.ledger.operations import Answer, Operation, Refusal
 from bessemer.cluster.money import format_usd
 from bessemer.cluster.settings import Settings, load_settings
+from bessemer.cluster.text import one_line
 from bessemer.interfaces._home import home_of
 from bessemer.interfaces.cli import _start
 from bessemer.interfaces.cli._frame import emit, say
@@ -78,7 +79,7 @@ def add(
         if as_json:
             emit({"event": "added" if fresh else "already_there", "task": task, "place": place.place})
         elif not fresh or len(made) <= 20:
-            say(f"{task}  {'added' if fresh else 'is there already'}: {_short(place.entry.task)}")
+            say(f"{task}  {'added' if fresh else 'is there already'}: {one_line(place.entry.task, 60)}")
     there = answer.fresh.count(False)
     told = f"; {there} were there already (--again adds an equal task once more)" if there else ""
     added = answer.fresh.count(True)
@@ -214,8 +215,3 @@ def home_and_settings(config: list[Path] | None, no_sandbox: bool) -> tuple[Home
     """Where the queue is and under which settings its runs start."""
     settings = _start.settings_for(config, no_sandbox)
     return home_of(settings), settings
-
-
-def _short(text: str, width: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bessemer.cluster.money import format_usd
+from bessemer.cluster.text import one_line
 from bessemer.interfaces.cli._frame import emit, say
 
 SHOWN = 12
@@ -50,10 +51,10 @@ def line_of(event: str, facts: dict[str, Any]) -> str:
     """The line a person gets of an event; empty where it is not worth one."""
     if event == "task_started":
         again = f" (try {facts['tries'] + 1})" if facts["tries"] else ""
-        return f"started  {facts['task']}{again}  {_short(facts['title'])}"
+        return f"started  {facts['task']}{again}  {one_line(facts['title'], 60)}"
     if event == "task_ended":
         cost = format_usd(int(facts.get("cost", 0)))
-        return f"{facts['state']:<8} {facts['task']}  {cost}  {_short(str(facts['reason']), 90)}"
+        return f"{facts['state']:<8} {facts['task']}  {cost}  {one_line(str(facts['reason']), 90)}"
     if event == "stopping":
         about = f" ({facts['about']})" if facts.get("about") else ""
         words = {
@@ -143,7 +144,7 @@ class LiveView:
         for one in list(self._under.values())[:SHOWN]:
             where = f"{one.round} · {one.step}" if one.step else one.round
             clock = f"{time.monotonic() - one.began:.0f} s"
-            grid.add_row(_short(one.title), Text(where, style="dim"), format_usd(one.spent), clock)
+            grid.add_row(one_line(one.title, 60), Text(where, style="dim"), format_usd(one.spent), clock)
         if len(self._under) > SHOWN:
             grid.add_row(f"and {len(self._under) - SHOWN} more", "", "", "")
         return Group(Text(head, style="bold", overflow="ellipsis", no_wrap=True), grid)
@@ -154,8 +155,3 @@ def open_view(queue: str, cap: int | None, *, as_json: bool) -> View:
     if as_json:
         return JsonView()
     return LiveView(queue, cap) if sys.stderr.isatty() else PlainView()
-
-
-def _short(text: str, width: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

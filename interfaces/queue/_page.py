@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from bessemer.cluster.money import format_usd
+from bessemer.cluster.text import plain_line
 from bessemer.interfaces.queue._report import Report, ReportedTask
 
 STATES = ("blocked", "failed", "running", "done", "cancelled", "queued")
@@ -33,7 +34,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters.update(usd=format_usd, time=_time, moment=_moment, cell=_cell, line=_line)
+    made.filters.update(usd=format_usd, time=_time, moment=_moment, cell=_cell, line=plain_line)
     return made
 
 
@@ -79,14 +80,9 @@ def _moment(at: Any) -> str:
     return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _line(text: str) -> str:
-    """On one line and without what a terminal would take for an order."""
-    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
-
-
 def _cell(text: str) -> str:
     """Text inside a Markdown table or list: on one line, and nothing in it is markup."""
-    safe = _line(text).replace("\\", "\\\\")
+    safe = plain_line(text).replace("\\", "\\\\")
     for sign in "|`*_<>[]#":
         safe = safe.replace(sign, f"\\{sign}")
     return safe

@@ -14,7 +14,7 @@ from bessemer.cluster.canonical import canonical_json
 from bessemer.cluster.lake import Lake
 from bessemer.cluster.run import Run
 from bessemer.pipelines._base import Ending
-from bessemer.pipelines.consensus._acts import EQUAL_WEIGHT, Abstained, Answered, Failed, History, Rules
+from bessemer.pipelines.consensus._acts import EQUAL_WEIGHT, Answered, History, Rules
 from bessemer.pipelines.consensus._ask import Wording
 from bessemer.pipelines.consensus._count import Decision
 from bessemer.pipelines.consensus._files import WorkFiles
@@ -108,8 +108,9 @@ class Panel:
         if isinstance(heard.act, Answered):
             self.answers[heard.act.answer] = heard.answer
         act = heard.act
-        why = heard.reason if isinstance(act, Failed | Abstained) else ""
-        self.crew.people.tell("agent", agent=act.agent, backend=heard.backend, act=act.kind, round=act.round, why=why)
+        self.crew.people.tell(
+            "agent", agent=act.agent, backend=heard.backend, act=act.kind, round=act.round, why=heard.why
+        )
 
     def show_status(self) -> None:
         """Bring `status.json` up to date in a moment. Raises StateUnwritable where it could not be last time."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.cluster.records import RunRecord
 from bessemer.pipelines._base import Outcome, Plan
-from bessemer.pipelines.consensus._acts import Act, Policy, RuleName
+from bessemer.pipelines.consensus._acts import Abstained, Act, Failed, Policy, RuleName
 from bessemer.pipelines.consensus._count import Decision
 
 Pace = Literal["fast", "thrifty"]
@@ -89,6 +89,15 @@ class Heard(_Frozen):
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+
+    @property
+    def why(self) -> str:
+        """Why the agent gave nothing; empty where it gave something."""
+        if isinstance(self.act, Abstained):
+            return self.reason or self.act.reason
+        if isinstance(self.act, Failed):
+            return self.reason or "; ".join(self.problems[:3]) or self.act.failure
+        return ""
 
 
 class Doubt(_Frozen):

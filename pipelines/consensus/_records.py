@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bessemer.cluster.ledger.operations import LakeRecord
 from bessemer.cluster.records import VoteRecord
-from bessemer.pipelines.consensus._acts import Abstained, Answered, Failed, History, Scored, Voted, standing_answers
+from bessemer.pipelines.consensus._acts import Answered, Failed, History, Scored, Voted, standing_answers
 from bessemer.pipelines.consensus._count import Decision, vote_state
 from bessemer.pipelines.consensus._plan import Heard
 
@@ -30,7 +30,7 @@ def _row(run: str, heard: Heard, history: History, decision: Decision | None) ->
         target=_author(history, chosen, act.agent) if isinstance(act, Voted) else "",
         target_hash=chosen,
         stale=isinstance(act, Voted) and vote_state(history, act, final) == "stale",
-        reason=heard.reason or (act.reason if isinstance(act, Abstained) else ""),
+        reason=heard.why or heard.reason,
         failure=act.failure if isinstance(act, Failed) else None,
         backend=heard.backend,
         kind=act.kind,

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from bessemer.actors.backends._context import current_call
-from bessemer.actors.backends._failures import one_line
 from bessemer.actors.backends.agents._agent import Agent, Answer, Place, UnreadableOutput
 from bessemer.actors.backends.agents._login import borrowed_login
 from bessemer.actors.backends.agents._program import Program
@@ -27,7 +26,9 @@ from bessemer.actors.backends.base import (
 )
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.errors import SandboxUnavailable
+from bessemer.cluster.redaction import redact
 from bessemer.cluster.sandbox import SandboxResult
+from bessemer.cluster.text import one_line
 
 if TYPE_CHECKING:
     from bessemer.actors.gateway import Gateway, Parent, Session
@@ -194,7 +195,7 @@ class AgentBackend:
         """Why a run brought no answer. A cap that refused a request of it is the first reason."""
         if session is not None and session.budget is not None:
             return CallFailure(kind="budget", message=session.budget_message)
-        detail = one_line(said, 300)
+        detail = redact(one_line(said, 300))
         if session is not None and session.refusals:
             detail += f" (the gateway refused: {one_line(session.refusals[-1], 200)})"
         ending = f"ended with code {ran.exit_code}" if ran.exit_code else "brought no answer"
