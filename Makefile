@@ -47,7 +47,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m long $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup -m long $(ARGS)
 
 chaos: $(READY)
 	@$(BIN)/python -m chaos $(ARGS)

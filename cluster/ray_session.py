@@ -220,10 +220,17 @@ def connect(address: str) -> None:
         unanswered = "connection timeout" in str(error)
         if unanswered or time.monotonic() > until:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            with_token = os.environ.get("RAY_AUTH_MODE") == "token"
-            remedy = "is RAY_AUTH_TOKEN_PATH the file of the cluster's token?" if with_token else _remedy(address)
+            remedy = _client_remedy(address, unanswered)
             raise ClusterError(f"Ray at {address} cannot be used: {reason}; {remedy}") from None
         time.sleep(SETTLE_SECONDS)
+
+
+def _client_remedy(address: str, unanswered: bool) -> str:
+    if not unanswered:
+        return "it could not begin a process for this client: is it busy, or are its ports 23000 to 23999 taken?"
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        return "is RAY_AUTH_TOKEN_PATH the file of the cluster's token?"
+    return _remedy(address)
 
 
 def _why_not_connected(address: str) -> Exception | None:

@@ -20,6 +20,9 @@ import psutil
 import pytest
 import yaml
 
+# Two heads on one machine would choose the same ports for their clients' processes.
+pytestmark = pytest.mark.xdist_group("ray-client")
+
 BUGGY, RIGHT = "def add(a, b):\n    return a - b\n", "def add(a, b):\n    return a + b\n"
 TESTS = "from calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
 REFINE = ["refine", "Fix add", "--build-backend", "scripted/b", "--eval-backends", "probes"]
