@@ -25,9 +25,11 @@ RUN pip install --no-cache-dir '.[postgres,telemetry]' 'ray[default]>=2.60' \
 
 USER ray
 WORKDIR /srv/bessemer
-# A message to a host that died fails at once; Ray's own way loses it where a clock is set back.
+# A message to a host that died fails at once; Ray's own way loses it where a clock is set back. Without gRPC's handlers of
+# forks Ray Client's server begins a process for each client; with them such a process hangs now and then.
 ENV RAY_USAGE_STATS_ENABLED=0 \
     RAY_timeout_ms_task_wait_for_death_info=0 \
+    GRPC_ENABLE_FORK_SUPPORT=0 \
     PYTHONUNBUFFERED=1
 ENTRYPOINT ["tini", "--"]
 CMD ["bessemer", "--help"]

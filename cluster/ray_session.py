@@ -32,7 +32,7 @@ OBJECT_STORE_BYTES = 150 * 2**20
 ANSWER_SECONDS = 15.0
 """How long the head may take to accept a connection."""
 START_SECONDS = 90.0
-CLIENT_SECONDS = 60.0
+CLIENT_SECONDS = 100.0
 """How long a head is asked again that answered but could not begin a client's process."""
 SETTLE_SECONDS = 1.0
 
