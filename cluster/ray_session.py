@@ -25,6 +25,7 @@ import psutil
 
 from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.files import write_atomic
+from bessemer.cluster.text import one_line
 
 OBJECT_STORE_BYTES = 150 * 2**20
 """Messages are small, and work that travels in one has 100 MiB at most; Ray's default would take a third of memory."""
@@ -215,19 +216,24 @@ def connect(address: str) -> None:
         leave()
         if refused := _token_refused(str(error)):
             raise ClusterError(f"Ray at {address} {refused}") from None
-        # Whoever has another token than the cluster's is not answered at all. Otherwise a process begins there for each
-        # client, and on a busy head that may take longer than Ray waits for it.
-        unanswered = "connection timeout" in str(error)
-        if unanswered or time.monotonic() > until:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            remedy = _client_remedy(address, unanswered)
-            raise ClusterError(f"Ray at {address} cannot be used: {reason}; {remedy}") from None
+        # A process begins there for each client, and that may fail or take longer than Ray waits for it.
+        if _is_final(error) or time.monotonic() > until:
+            reason = one_line(error, 300) or type(error).__name__
+            raise ClusterError(f"Ray at {address} cannot be used: {reason}; {_client_remedy(address, error)}") from None
         time.sleep(SETTLE_SECONDS)
 
 
-def _client_remedy(address: str, unanswered: bool) -> str:
-    if not unanswered:
+def _is_final(error: Exception) -> bool:
+    """Whether asking again is useless: whoever has another token than the cluster's is not answered at all, and other
+    versions stay what they are."""
+    return not isinstance(error, ConnectionError) or "connection timeout" in str(error)
+
+
+def _client_remedy(address: str, error: Exception) -> str:
+    if not _is_final(error):
         return "it could not begin a process for this client: is it busy, or are its ports 23000 to 23999 taken?"
+    if "ersion mismatch" in str(error):
+        return "use the cluster's Ray and Python here"
     if os.environ.get("RAY_AUTH_MODE") == "token":
         return "is RAY_AUTH_TOKEN_PATH the file of the cluster's token?"
     return _remedy(address)

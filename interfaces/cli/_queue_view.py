@@ -54,7 +54,7 @@ def line_of(event: str, facts: dict[str, Any]) -> str:
         return f"started  {facts['task']}{again}  {one_line(facts['title'], 60)}"
     if event == "task_ended":
         cost = format_usd(int(facts.get("cost", 0)))
-        return f"{facts['state']:<8} {facts['task']}  {cost}  {one_line(str(facts['reason']), 90)}"
+        return f"{facts['state']:<8} {facts['task']}  {cost}  {one_line(facts['reason'], 90)}"
     if event == "stopping":
         about = f" ({facts['about']})" if facts.get("about") else ""
         words = {

@@ -119,7 +119,7 @@ class AgentBackend:
                 launch,
                 self._program,
                 where,
-                prompt=prompt if launch.stdin and not self._by_file else "",
+                prompt=prompt if launch.stdin else "",
                 socket=way.socket,
                 visible=self._visible,
                 seconds=request.timeout,

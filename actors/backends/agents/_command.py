@@ -34,7 +34,7 @@ class Command:
             for name, value in places.items():
                 word = word.replace(name, value)
             words.append(word)
-        return Launch(tuple(words), dict(self._settings.env))
+        return Launch(tuple(words), dict(self._settings.env), stdin=not place.prompt_file)
 
     def read(self, stdout: str, model: str) -> Answer:
         given = self._settings
