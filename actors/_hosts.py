@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bessemer.actors._placement import Node, at, for_backends, node_name, on_head, own_full_name, own_node
-from bessemer.actors._wire import HostRef, find_or_make
+from bessemer.actors._wire import HostRef, find_only, find_or_make
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable, error_named
 from bessemer.cluster.home import Home
 from bessemer.cluster.ledger import LedgerClient, Watcher
@@ -63,12 +63,16 @@ def lake_ref(home: Home) -> HostRef:
     return _ref(home, "lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home), where=on_head))
 
 
-def run_ref(home: Home, name: str = "") -> HostRef:
-    """A run host of this machine, by default its first."""
+def run_ref(home: Home, name: str, *, make: bool) -> HostRef:
+    """A run host; with `make` it is made on this machine where it is not there."""
+    from bessemer.actors._line import LinedHost
     from bessemer.actors.run_host import RunHost
 
-    name = name or f"run/{node_name()}"
-    return _ref(home, name, find_or_make(RunHost, name, home.host_namespace, _payload(home), where=at(own_node())))
+    space = home.host_namespace
+    if not make:
+        return LinedHost(name, find_only(name, space), silence=silence(home))
+    find = find_or_make(RunHost, name, space, _payload(home), where=at(own_node()))
+    return LinedHost(name, find, silence=silence(home))
 
 
 def builder_ref(home: Home) -> HostRef:

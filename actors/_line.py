@@ -5,6 +5,7 @@
 | `LineServer` | takes messages for a host, over WebSockets | the host |
 | `Line` | one connection to it | until it breaks |
 | `Direct` | a host's method as callers use it: over a line, or through Ray where none can be had | the caller |
+| `LinedHost` | a host whose every message goes that way | the caller |
 
 A message through Ray costs both sides together several times the CPU of one over a line (`benchmarks/messages.py`).
 Ray stays the way to find a host, to start it and to learn that it is gone. It also hands out the line's address and
@@ -22,6 +23,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import ray
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ServerTimeoutError, WSMsgType, web
@@ -271,3 +273,15 @@ class Direct:
             _log.warning("no line to %s at %r: %s; its messages go through Ray", self._host.name, url, error)
         self._without_until = time.monotonic() + WITHOUT_SECONDS
         return None
+
+
+class LinedHost(HostRef):
+    """A host that has `receive` for everything it is told: the method's name, a line break, and the payload."""
+
+    def __init__(self, name: str, find: Callable[[], Any], *, silence: float) -> None:
+        super().__init__(name, find, silence=silence)
+        self._direct = Direct(self, "receive")
+
+    async def send(self, method: str, payload: bytes) -> bytes:
+        """As HostRef's; also raises ConnectionError where the line broke."""
+        return await self._direct.ask(method.encode() + b"\n" + payload)

@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 QUESTION_SECONDS = 3600.0
 """How long a question waits for a person before its default is taken."""
@@ -16,6 +16,8 @@ COMPANY_SECONDS = 0.4
 """How long a watcher's answer waits for further events: each answer costs both sides more than a call's JSON."""
 URGENT = frozenset({"question", "ended"})
 """Events that go out at once."""
+LAST = frozenset({"ended", "left_memory"})
+"""Events after which a run says nothing, or nothing for long."""
 
 
 class People:
@@ -23,6 +25,8 @@ class People:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "events.jsonl"
+        self._out: TextIO | None = None
+        """Stays open while the run goes on: to open a file costs ten times what a line does."""
         self._events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
         self._questions: dict[str, asyncio.Future[str]] = {}
@@ -32,11 +36,15 @@ class People:
         event = {"kind": kind, "at": round(time.time(), 3), **fields}
         self._events.append(event)
         self._news.set()
-        try:
-            with self._file.open("a") as file:
-                file.write(json.dumps(event) + "\n")
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            self._write(event)
+
+    def _write(self, event: dict[str, Any]) -> None:
+        out = self._out or self._file.open("a", buffering=1)
+        self._out = None if event["kind"] in LAST else out
+        out.write(json.dumps(event) + "\n")
+        if self._out is None:
+            out.close()
 
     def crashed(self, error: BaseException) -> None:
         """Keep the traceback of a defect of ours beside the run's files."""

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import ray
 
-from bessemer.actors._hosts import run_ref, silence
+from bessemer.actors._hosts import run_ref
 from bessemer.actors._placement import node_name
-from bessemer.actors._wire import HostRef, ask, encode, find_only
+from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.cluster.errors import BessemerError, HostFull
 from bessemer.cluster.home import Home
 from bessemer.cluster.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from bessemer.actors.run_host import RunSpec
+
+T = TypeVar("T")
 
 START_SECONDS = 120.0
 """How long a host may take to come up, or to come back after a crash."""
@@ -32,8 +35,9 @@ class _Seen(NamedTuple):
     host: HostRef
     runs: frozenset[str]
     """Runs under way there."""
-    knows: bool
-    """Whether it remembers the run that was asked for: under way, ended, or away until its batches are in."""
+    known: frozenset[str]
+    """Those it remembers of the runs that were asked for: under way, ended, or away until their batches are in."""
+    answers: bool
 
 
 class RunHosts:
@@ -47,32 +51,35 @@ class RunHosts:
         self._refs: dict[str, HostRef] = {}
         self._at: dict[str, HostRef] = {}
         self._promised: dict[str, set[str]] = defaultdict(set)
-        self._choosing = asyncio.Lock()
+        self._unplaced: list[tuple[str, asyncio.Future[HostRef]]] = []
+        """Runs that wait for a host."""
+        self._started: set[str] = set()
+        """Promised runs whose start has ended, well or not."""
+        self._placing: asyncio.Task[None] | None = None
 
     async def start(self, spec: RunSpec, *, within: float = START_SECONDS) -> HostRef:
         """Hand a run to the host that has it, else to the least full one; returns that host.
 
         Raises HostFull where every host is full, and what the ledger refuses: RunIsOpen, RunDiverged …
         """
-        for _ in range(self._most):
-            async with self._choosing:
-                host = await self._choose(spec.run)
-                self._promised[host.name].add(spec.run)
-            try:
-                await ask(host, "start", spec.model_dump_json().encode(), within=within)
-            except HostFull:
-                continue  # another driver was quicker
-            finally:
-                self._promised[host.name].discard(spec.run)
-            self._at[spec.run] = host
-            return host
+        try:
+            for _ in range(self._most):
+                host = await self._place(spec.run)
+                try:
+                    await ask(host, "start", spec.model_dump_json().encode(), within=within)
+                except HostFull:
+                    continue  # another driver was quicker
+                self._at[spec.run] = host
+                return host
+        finally:
+            self._started.add(spec.run)
         raise self._full()
 
     async def holder(self, run: str) -> HostRef | None:
         """The host that has a run or remembers it; None where none does."""
         if run not in self._at:
-            seen = await self._look(run)
-            found = next((one for one in seen if run in one.runs), None) or next((o for o in seen if o.knows), None)
+            seen = await self._look([run])
+            found = _first(seen, lambda one: run in one.runs) or _first(seen, lambda one: run in one.known)
             if found is None:
                 return None
             self._at[run] = found.host
@@ -84,27 +91,64 @@ class RunHosts:
 
     async def any_host(self) -> HostRef:
         """Some run host, which is made where there is none."""
-        seen = await self._look("")
-        return seen[0].host if seen else self._ref(self._first)
+        seen = await self._look([])
+        there = _first(seen, lambda one: one.answers)
+        return there.host if there else self._ref(self._first)
 
-    async def _choose(self, run: str) -> HostRef:
-        seen = await self._look(run)
-        if there := next((one for one in seen if run in one.runs), None):
+    async def _place(self, run: str) -> HostRef:
+        """The host that is to have the run, which is promised to it. Runs that come together need one look."""
+        place: asyncio.Future[HostRef] = asyncio.get_running_loop().create_future()
+        self._unplaced.append((run, place))
+        if self._placing is None:
+            self._placing = asyncio.create_task(self._place_all())
+        return await place
+
+    async def _place_all(self) -> None:
+        try:
+            while self._unplaced:
+                unplaced, self._unplaced = self._unplaced, []
+                await self._place_together(unplaced)
+        finally:
+            self._placing = None
+
+    async def _place_together(self, unplaced: list[tuple[str, asyncio.Future[HostRef]]]) -> None:
+        # What was promised counts until a look can have seen it.
+        for promised in self._promised.values():
+            promised.difference_update(self._started)
+        self._started.clear()
+        try:
+            seen = await self._look([run for run, _ in unplaced])
+            for run, place in unplaced:
+                if place.done():
+                    continue
+                if host := self._choose(run, seen):
+                    self._promised[host.name].add(run)
+                    place.set_result(host)
+                else:
+                    place.set_exception(self._full())
+        except Exception as error:
+            for _, place in unplaced:
+                if not place.done():
+                    place.set_exception(error)
+
+    def _choose(self, run: str, seen: list[_Seen]) -> HostRef | None:
+        if there := _first(seen, lambda one: run in one.runs):
             return there.host
-        free = [one for one in seen if self._load(one) < self._room]
-        if known := next((one for one in free if one.knows), None):
+        free = [one for one in seen if one.answers and self._load(one) < self._room]
+        if known := _first(free, lambda one: run in one.known):
             return known.host
         free = [one for one in free if self._is_own(one.host.name)]
         if free:
             return min(free, key=self._load).host
-        answered, named = {one.host.name for one in seen}, set(await asyncio.to_thread(self._named))
+        by_name = {one.host.name: one for one in seen}
         for number in range(1, self._most + 1):
             name = self._first + (f"#{number}" if number > 1 else "")
             # One that was promised a run is coming up and takes more, or each start would make one more.
             coming = 0 < len(self._promised[name]) < self._room
-            if name not in answered and (coming or name not in named):
+            answers = name in by_name and by_name[name].answers
+            if not answers and (coming or name not in by_name):
                 return self._ref(name)
-        raise self._full()
+        return None
 
     def _load(self, seen: _Seen) -> int:
         return len(seen.runs | self._promised[seen.host.name])
@@ -112,19 +156,18 @@ class RunHosts:
     def _is_own(self, name: str) -> bool:
         return name.partition("#")[0] == self._first
 
-    async def _look(self, run: str) -> list[_Seen]:
-        """What every host says of itself, those of this machine first. Silent ones are left out."""
+    async def _look(self, runs: list[str]) -> list[_Seen]:
+        """What every host says of itself, those of this machine first."""
         names = await asyncio.to_thread(self._named)
         names.sort(key=lambda name: (not self._is_own(name), len(name), name))
-        found = await asyncio.gather(*(self._ask(self._ref(name), run) for name in names))
-        return [one for one in found if one is not None]
+        return await asyncio.gather(*(self._ask(self._ref(name), runs) for name in names))
 
-    async def _ask(self, host: HostRef, run: str) -> _Seen | None:
+    async def _ask(self, host: HostRef, runs: list[str]) -> _Seen:
         try:
-            answer = await ask(host, "room", encode({"run": run}), within=LOOK_SECONDS)
+            answer = await ask(host, "room", encode({"runs": runs}), within=LOOK_SECONDS)
         except BessemerError:
-            return None
-        return _Seen(host, frozenset(answer["under_way"]), bool(answer["knows"]))
+            return _Seen(host, frozenset(), frozenset(), answers=False)
+        return _Seen(host, frozenset(answer["under_way"]), frozenset(answer["known"]), answers=True)
 
     def _named(self) -> list[str]:
         named = ray.util.list_named_actors(all_namespaces=True)
@@ -134,8 +177,7 @@ class RunHosts:
     def _ref(self, name: str) -> HostRef:
         if name not in self._refs:
             # A host of another machine is made by whoever drives there: its runs' files are on that machine.
-            elsewhere = HostRef(name, find_only(name, self._home.host_namespace), silence=silence(self._home))
-            self._refs[name] = run_ref(self._home, name) if self._is_own(name) else elsewhere
+            self._refs[name] = run_ref(self._home, name, make=self._is_own(name))
         return self._refs[name]
 
     def _full(self) -> HostFull:
@@ -143,3 +185,7 @@ class RunHosts:
             f"{self._most} run hosts with {self._room} runs each are full on {node_name()}; wait for a run to end, or "
             "raise cluster.run_hosts"
         )
+
+
+def _first(among: Iterable[T], fits: Callable[[T], bool]) -> T | None:
+    return next((one for one in among if fits(one)), None)

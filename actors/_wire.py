@@ -95,6 +95,12 @@ class HostRef:
                 raise ConnectionError(f"Ray did not find {self.name} within {FIND_SECONDS:.0f} s") from None
         return self._handle
 
+    async def send(self, method: str, payload: bytes) -> bytes:
+        """One message to one of its methods, and the answer. Raises what Ray raises."""
+        handle = await self.handle()
+        answer: bytes = await getattr(handle, method).remote(payload)
+        return answer
+
     def waiting(self) -> contextlib.AbstractContextManager[None]:
         """Watch over the host while the block waits for its answer."""
         return self._pulse.waiting()
@@ -122,9 +128,9 @@ async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> A
     while True:
         left = deadline - time.monotonic()
         try:
-            handle = await host.handle()
             with host.waiting():
-                raw = await asyncio.wait_for(getattr(handle, method).remote(payload), max(left, 0.1))
+                async with asyncio.timeout(max(left, 0.1)):
+                    raw = await host.send(method, payload)
         except (RayActorError, ActorUnschedulableError, ConnectionError, ValueError) as error:
             host.forget()
             if time.monotonic() + pause > deadline:

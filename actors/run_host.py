@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bessemer.actors._hosts import keeper_ref, ledger_client, trace_as
 from bessemer.actors._journal import OVERNIGHT_SECONDS
+from bessemer.actors._line import LineServer
 from bessemer.actors._parked import waits_only_for_batches
 from bessemer.actors._people import People
 from bessemer.actors._placement import node_name, whereabouts
@@ -111,9 +112,23 @@ class RunHost(Living):
         self._held: dict[str, _Held] = {}
         self._recovered: asyncio.Task[None] | None = None
         self._restarted = bool(context.was_current_actor_reconstructed)
+        self._line = LineServer(self.receive)
+        told = (self.start, self.room, self.watch, self.answer, self.cancel, self.stop)
+        self._told = {method.__name__.encode(): method for method in told}
         if self._restarted:
             # Nobody may be watching a detached run, so the restarted host wakes itself.
             ray.get_actor(context.get_actor_name(), namespace=self._home.host_namespace).describe.remote(b"{}")
+
+    @reply
+    async def line(self, payload: bytes) -> dict[str, str]:
+        """Where `receive` is reached without Ray between."""
+        return await self._line.where()
+
+    async def receive(self, message: bytes) -> bytes:
+        """A method's name, a line break, and its payload in; that method's answer out."""
+        name, _, payload = message.partition(b"\n")
+        answered: bytes = await self._told[name](payload)
+        return answered
 
     def away(self, why: str) -> None:
         """Tell whoever watches that work waits for the ledger."""
@@ -143,9 +158,9 @@ class RunHost(Living):
 
     @reply
     async def room(self, payload: bytes) -> dict[str, Any]:
-        """Which runs are under way here, and whether one that is asked for is remembered."""
+        """Which runs are under way here, and which of those that are asked for are remembered."""
         await self._recover()
-        return {"under_way": self._under_way(), "knows": decode(payload)["run"] in self._held}
+        return {"under_way": self._under_way(), "known": [run for run in decode(payload)["runs"] if run in self._held]}
 
     @reply
     async def watch(self, payload: bytes) -> dict[str, Any]:
@@ -194,7 +209,7 @@ class RunHost(Living):
     @reply
     async def describe(self, payload: bytes) -> dict[str, Any]:
         await self._recover()
-        return {"hosts": self._under_way(), "room": self._room, **whereabouts()}
+        return {"hosts": self._under_way(), "room": self._room, "lines": self._line.lines, **whereabouts()}
 
     def _under_way(self) -> list[str]:
         return [run for run, held in self._held.items() if held.under_way]

@@ -29,7 +29,6 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _write(beside, data, mode, os.O_CREAT | os.O_EXCL, durable=durable)
             beside.replace(path)
@@ -46,7 +45,6 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
 def append_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Append `data` to `path` in one write and make it durable. Raises StateUnwritable."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, data, mode, os.O_CREAT | os.O_APPEND)
     except OSError as error:
         raise unwritable(path, error) from None
@@ -72,12 +70,21 @@ def unwritable(path: Path, error: OSError) -> StateUnwritable:
 
 
 def _write(path: Path, data: bytes, mode: int, flags: int, *, durable: bool = True) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
+    """Missing parent folders are made."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, mode)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, mode)
+    # Without a file object: it would ask the system for what it is, and most of these files are small.
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
         if durable:
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -29,9 +29,8 @@ def parameters_of(request: ModelRequest, *, json_schema: bool) -> ModelRequestPa
     """What is asked beside the messages. What requests of one shape share must not be changed."""
     from pydantic_ai.messages import InstructionPart
 
-    schema = None if request.output_schema is None else json.dumps(request.output_schema)
     tools = json.dumps([tool.model_dump() for tool in request.tools])
-    shape = _shape(schema, request.output_name, tools, json_schema)
+    shape = _shape(request.output_schema_json, request.output_name, tools, json_schema)
     if not request.instructions:
         return shape
     # Without them pydantic-ai makes parameters anew for every request, with the instructions of its messages.
@@ -39,7 +38,7 @@ def parameters_of(request: ModelRequest, *, json_schema: bool) -> ModelRequestPa
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _shape(schema: str | None, name: str, tools: str, json_schema: bool) -> ModelRequestParameters:
+def _shape(schema: bytes, name: str, tools: str, json_schema: bool) -> ModelRequestParameters:
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
@@ -49,7 +48,7 @@ def _shape(schema: str | None, name: str, tools: str, json_schema: bool) -> Mode
         ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
         for tool in known
     ]
-    if schema is None:
+    if not schema:
         return ModelRequestParameters(function_tools=functions)
     return ModelRequestParameters(
         function_tools=functions,

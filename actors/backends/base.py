@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bessemer.cluster.canonical import canonical_json, content_hash
@@ -136,8 +137,12 @@ class ModelRequest(_Frozen):
         texts = sum(len(text.encode()) for text in (self.instructions, self.shared_prefix, self.prompt))
         history = sum(len(canonical_json(message)) + 64 for message in self.history)
         tools = sum(len(canonical_json(tool.model_dump())) + 64 for tool in self.tools)
-        schema = 2 * len(canonical_json(self.output_schema)) if self.output_schema is not None else 0
-        return texts + history + tools + schema
+        return texts + history + tools + 2 * len(self.output_schema_json)
+
+    @property
+    def output_schema_json(self) -> bytes:
+        """The schema as it is given, as JSON; empty where there is none."""
+        return b"" if self.output_schema is None else pydantic_core.to_json(self.output_schema)
 
     def request_hash(self) -> str:
         """SHA-256 of the canonical content."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,9 +54,7 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     final = decision if ENDINGS[ending].status == "done" else None
     # What was only ahead when the run was stopped may still lose once it is resumed.
     plan_id = await _keep(panel, answer) if final is not None and answer is not None and plan.plans_root else ""
-    # Each by itself: a run that goes on later adds its further turns and repeats none.
-    rows = vote_rows(run.id, panel.heard, panel.history, final)
-    await asyncio.gather(*(run.record(f"votes/{row.row['path']}", row) for row in rows))
+    await _record_votes(panel, final)
     spent = await panel.crew.spending()
     biases = [one.position_bias for one in panel.heard if one.position_bias is not None]
     outcome = ConsensusOutcome(
@@ -84,9 +81,21 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     )
     await panel.show_end()
     panel.files.write_summary(outcome, plan)
-    text = json.dumps(outcome.model_dump(mode="json"), indent=2) + "\n"
-    write_atomic(run.directory / "outcome.json", text.encode())
+    write_atomic(run.directory / "outcome.json", outcome.model_dump_json(indent=2).encode() + b"\n")
     return outcome
+
+
+async def _record_votes(panel: Panel, final: Decision | None) -> None:
+    """A row for every turn, once: together where the run's first end is its last, which is cheaper; else one by one.
+
+    A run that goes on after its first end adds its further turns and repeats none.
+    """
+    rows = vote_rows(panel.run.id, panel.heard, panel.history, final)
+    one_by_one = await panel.run.observe("votes_one_by_one", lambda: final is None)
+    if one_by_one:
+        await asyncio.gather(*(panel.run.record(f"votes/{row.row['path']}", row) for row in rows))
+    elif final is not None:
+        await panel.run.record("votes", *rows)
 
 
 async def _let_settle(panel: Panel, *, cancel: bool) -> None:

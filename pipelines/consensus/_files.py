@@ -5,10 +5,11 @@ What came of it outlives a power cut; the rest is written again when the run is 
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
+
+import pydantic_core
 
 from bessemer.cluster.files import write_atomic
 from bessemer.pipelines.consensus._ask import Wording
@@ -80,4 +81,4 @@ class WorkFiles:
         self._json("run_summary.json", summary)
 
     def _json(self, name: str, value: Any, *, durable: bool = True) -> None:
-        write_atomic(self.directory / name, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
+        write_atomic(self.directory / name, pydantic_core.to_json(value, indent=2) + b"\n", durable=durable)

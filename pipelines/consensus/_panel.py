@@ -24,7 +24,7 @@ from bessemer.pipelines.consensus._money import MEASURED, UNMEASURED
 from bessemer.pipelines.consensus._plan import ConsensusPlan, Heard, Saved
 from bessemer.pipelines.planning import Mode
 
-STATUS_SECONDS = 0.2
+STATUS_SECONDS = 0.5
 """How long a change may take to reach `status.json`: several turns often end together."""
 
 
@@ -70,9 +70,13 @@ class Panel:
         self._mode = find(self.plan.mode)(Setting(self.plan.task, self.plan.criteria, material))
         self._wording = await wording(self.run, self.crew, self.plan, material)
         self.files.write_prompt(self.wording, self.mode)
-        self.seed = int(await self.run.observe("seed", lambda: secrets.randbits(48)))
         lake = Lake(self.crew.home.lake_url, self.crew.home.lake_storage)
-        self.values = await self.run.observe("values", lambda: MEASURED.of(lake))
+
+        async def draw() -> dict[str, Any]:
+            return {"seed": secrets.randbits(48), "values": await MEASURED.of(lake)}
+
+        drawn = await self.run.observe("drawn", draw)
+        self.seed, self.values = drawn["seed"], drawn["values"]
         weights = {a: round(2 * EQUAL_WEIGHT * self.value(b)) for a, b in self.backends.items()}
         accuracies = {a: self.value(b) for a, b in self.backends.items()}
         self.rules = self.rules.model_copy(update={"weights": weights, "accuracies": accuracies})

@@ -171,6 +171,10 @@ def test_money_that_is_short_refuses_shrinks_or_forces_and_more_of_it_goes_on(wo
     outcome = done(again)
     assert (again.returncode, outcome["ending"], outcome["decision"]["how"]) == (0, "decided", "majority")
     assert len(world.served()) == 6
+    rows = world.lake.sql(f"SELECT path FROM votes WHERE run = '{run}'").to_pylist()
+    paths = [row["path"] for row in rows]
+    # Each turn once, though the run ended twice.
+    assert len(set(paths)) == len(paths) in (5, 6), paths
 
     # With ordinary usage most of the money is left, but not enough for three longer turns.
     shrunk, _ = ended(world, "--cost-budget", f"{needed + 0.01:.2f}", agents="d e f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from bessemer.actors._people import People
@@ -27,3 +28,20 @@ async def test_a_folder_that_is_away_keeps_nothing_from_watchers(tmp_path: Path)
     people.tell("round")
     assert [event["kind"] for event in (await people.since(0, 0))[0]] == ["opened", "round"]
     assert told(tmp_path / "away") == ["round"]
+
+
+def test_a_run_keeps_its_file_open_until_it_ends(tmp_path: Path) -> None:
+    def open_here() -> int:
+        found = (os.path.realpath(one) for one in Path("/proc/self/fd").iterdir())
+        return sum(one == str(tmp_path / "events.jsonl") for one in found)
+
+    people = People(tmp_path)
+    people.tell("opened")
+    people.tell("round", number=1)
+    assert open_here() == 1
+    people.tell("left_memory")
+    assert open_here() == 0
+    people.tell("round", number=2)
+    people.tell("ended")
+    assert open_here() == 0
+    assert told(tmp_path) == ["opened", "round", "left_memory", "round", "ended"]

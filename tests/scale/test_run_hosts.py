@@ -120,6 +120,41 @@ async def test_runs_fill_one_host_and_then_another_and_are_found_by_a_new_driver
     assert sorted(len(one["hosts"]) for one in long.hosts().values()) == [ROOM] * HOSTS
 
 
+async def test_runs_that_start_together_need_one_look_and_are_watched_over_lines(
+    brief: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    fresh = RunHosts._look
+
+    async def counted(self: RunHosts, runs: list[str]) -> Any:
+        looks.append(len(runs))
+        return await fresh(self, runs)
+
+    monkeypatch.setattr(RunHosts, "_look", counted)
+    driver = Driver(brief.home)
+    first, *others = (brief.spec(f"r{number}") for number in range(HOSTS * ROOM))
+    await driver.start(first)
+    await asyncio.gather(*(driver.start(spec) for spec in others))
+    assert looks == [1, len(others)]
+    outcomes = await asyncio.wait_for(
+        asyncio.gather(*(driver.watch(spec, lambda event: None) for spec in (first, *others))), 100
+    )
+    assert {one["ending"] for one in outcomes} == {"passed"}
+    assert [one["lines"] for one in brief.hosts().values()] == [1] * HOSTS
+
+
+async def test_a_start_that_is_given_up_takes_no_room(long: Site) -> None:
+    hosts = RunHosts(long.home)
+    await hosts.start(long.spec("r0"))
+    given_up = [asyncio.create_task(hosts.start(long.spec(f"given-up-{n}"))) for n in range(HOSTS * ROOM)]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    await asyncio.gather(*(hosts.start(long.spec(f"r{n}")) for n in range(1, HOSTS * ROOM)))
+    assert sorted(len(one["hosts"]) for one in long.hosts().values()) == [ROOM] * HOSTS
+
+
 async def test_each_host_takes_up_its_own_runs_again_when_it_was_killed(brief: Site) -> None:
     driver = Driver(brief.home)
     specs = [brief.spec(f"r{number}") for number in range(HOSTS * ROOM)]
@@ -143,5 +178,5 @@ async def test_a_run_that_could_not_be_opened_is_not_held(long: Site) -> None:
     await Driver(long.home).cancel("r0")
     with pytest.raises(RunDiverged, match="opened with another code"):
         await hosts.start(other)
-    held = (await hosts._look("r0"))[0]
+    held = (await hosts._look(["r0"]))[0]
     assert "r0" not in held.runs
