@@ -3,7 +3,8 @@
     python benchmarks/consensus_load.py [--runs 100] [--latency 0.2]       how long, and how much CPU
     python benchmarks/consensus_load.py --study [--runs 100]               how right, at what cost
 
-Prints one JSON object. In the first mode every run is five agents that answer differently and then agree. In the second
+Prints one JSON object. In the first mode every run is five agents that answer differently and then agree; hosts have
+held as many runs before, and figures are medians of the turns (TURNS in the environment, by default 3). In the second
 the models know each question with a known probability, and only this program knows the right answers: what the product
 decides is compared with them, under the ways of asking that `benchmarks/consensus.py` plays without calls.
 """
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,7 @@ PANEL = (
 )
 ACCURACY, CORRELATION = 0.8, 0.3
 ROUNDS = 2
+TURNS = int(os.environ.get("TURNS", "3"))
 WAYS: dict[str, dict[str, Any]] = {
     "fast": {},
     "thrifty": {"pace": "thrifty"},
@@ -128,9 +131,9 @@ async def _measure(folder: Path, given: Any, questions: list[Question]) -> dict[
     await asyncio.to_thread(ray_session.join, private=True)
     try:
         crowd = Crowd(settings)
-        await crowd.hold("warm", 10, {})
+        await crowd.hold("warm", given.runs, {})
         if not given.study:
-            return _load(await crowd.hold("load", given.runs, {}), given)
+            return await _turns(crowd, given)
         found = {}
         for way, how in WAYS.items():
             held = await crowd.hold(way, given.runs, how)
@@ -174,32 +177,54 @@ class Crowd:
         return await self._driver.watch(spec, lambda event: None)
 
 
-def _load(held: dict[str, Any], given: Any) -> dict[str, Any]:
-    """The makespan against its floor: two rounds of waiting, or twice the bare SDKs' CPU and the server's on all
-    cores."""
-    calls = held["calls"]
-    bare = [_bare(vendor, given.latency) for vendor in ("anthropic", "openai", "google")]
-    sdk = sum(n * one for n, one in zip((2, 2, 1), bare, strict=True)) / len(PANEL)
-    server = 1000 * held["server_cpu"] / calls
-    cores = os.cpu_count() or 1
-    floor = max(ROUNDS * given.latency, calls * (2 * sdk + server) / 1000 / cores)
+async def _turns(crowd: Crowd, given: Any) -> dict[str, Any]:
+    bare = [_bare_sdks(given.latency)]
+    turns, undecided = [], 0
+    for number in range(TURNS):
+        held = await crowd.hold(f"load-{number}", given.runs, {})
+        # The machine's pace changes within minutes, so the bare SDKs are measured before and after.
+        bare.append(_bare_sdks(given.latency))
+        undecided += sum(outcome["ending"] != "decided" for outcome in held["outcomes"])
+        turns.append(_load(held, statistics.mean(bare[-2:]), given))
+    by_kind = [turn.pop("cpu_ms_by_kind") for turn in turns]
+    kinds = sorted({kind for one in by_kind for kind in one})
+    middle = {name: round(statistics.median(turn[name] for turn in turns), 2) for name in turns[0]}
     return {
         "runs": given.runs,
         "agents": len(PANEL),
-        "calls": calls,
-        "decided": sum(outcome["ending"] == "decided" for outcome in held["outcomes"]),
-        "makespan_seconds": round(held["seconds"], 2),
-        "floor_seconds": round(floor, 2),
+        "calls": held["calls"],
+        "undecided": undecided,
+        **middle,
+        "cpu_ms_by_kind": {kind: statistics.median(one.get(kind, 0.0) for one in by_kind) for kind in kinds},
+        "turns": [turn["times_the_floor"] for turn in turns],
+        "cores": os.cpu_count() or 1,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def _load(held: dict[str, Any], sdk: float, given: Any) -> dict[str, Any]:
+    """The makespan against its floor: two rounds of waiting, or twice the bare SDKs' CPU and the server's on all
+    cores."""
+    calls = held["calls"]
+    server = 1000 * held["server_cpu"] / calls
+    floor = max(ROUNDS * given.latency, calls * (2 * sdk + server) / 1000 / (os.cpu_count() or 1))
+    return {
+        "makespan_seconds": held["seconds"],
+        "floor_seconds": floor,
         "times_the_floor": round(held["seconds"] / floor, 2),
-        "cpu_ms_per_call": round(1000 * held["cpu"] / calls, 2),
+        "cpu_ms_per_call": 1000 * held["cpu"] / calls,
+        "bare_sdk_cpu_ms_per_call": sdk,
+        "server_cpu_ms_per_call": server,
         "cpu_ms_by_kind": {
             kind: round(1000 * one / calls, 2) for kind, one in held["cpu_by_kind"].items() if one > 0.1
         },
-        "bare_sdk_cpu_ms_per_call": round(sdk, 2),
-        "server_cpu_ms_per_call": round(server, 2),
-        "cores": cores,
-        "load_average": os.getloadavg()[0],
     }
+
+
+def _bare_sdks(latency: float) -> float:
+    """CPU milliseconds of a bare SDK's call, on an average over the panel."""
+    anthropic, openai, google = (_bare(vendor, latency) for vendor in ("anthropic", "openai", "google"))
+    return (2 * anthropic + 2 * openai + google) / len(PANEL)
 
 
 def _bare(vendor: str, latency: float) -> float:
