@@ -17,6 +17,7 @@ from bessemer.cluster.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from bessemer.actors._backend_client import BackendClient
+    from bessemer.actors._line import LinedHost
     from bessemer.cluster.limits import LimitsLike
 
 
@@ -63,12 +64,12 @@ def lake_ref(home: Home) -> HostRef:
     return _ref(home, "lake", find_or_make(LakeWriter, "lake", home.ledger_namespace, _payload(home), where=on_head))
 
 
-def run_ref(home: Home, name: str, *, make: bool) -> HostRef:
-    """A run host; with `make` it is made on this machine where it is not there."""
+def run_ref(home: Home, name: str = "", *, make: bool = True) -> LinedHost:
+    """A run host, by default this machine's first; with `make` it is made here where it is not there."""
     from bessemer.actors._line import LinedHost
     from bessemer.actors.run_host import RunHost
 
-    space = home.host_namespace
+    name, space = name or f"run/{node_name()}", home.host_namespace
     if not make:
         return LinedHost(name, find_only(name, space), silence=silence(home))
     find = find_or_make(RunHost, name, space, _payload(home), where=at(own_node()))

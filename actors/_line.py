@@ -30,7 +30,7 @@ from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ServerT
 
 from bessemer.actors._pulse import SilentHost
 from bessemer.actors._wire import HostRef, opened
-from bessemer.cluster.errors import BessemerError, InfrastructureError
+from bessemer.cluster.errors import BessemerError, ClusterError, InfrastructureError
 
 Answer = Callable[[bytes], Awaitable[bytes]]
 
@@ -239,6 +239,15 @@ class Direct:
         answer: bytes = await getattr(handle, self._method).remote(message)
         return answer
 
+    async def close(self) -> None:
+        """Close the line; it is opened again when it is needed."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._line is not None:
+            await self._line.close()
+        self._line = None
+
     async def _open(self) -> Line | None:
         """The line; None where none can be had, or not soon."""
         if self._line is not None and not self._line.broken:
@@ -283,5 +292,17 @@ class LinedHost(HostRef):
         self._direct = Direct(self, "receive")
 
     async def send(self, method: str, payload: bytes) -> bytes:
-        """As HostRef's; also raises ConnectionError where the line broke."""
-        return await self._direct.ask(method.encode() + b"\n" + payload)
+        """As HostRef's; also raises ConnectionError where the line broke, ClusterError at a host without `receive`."""
+        try:
+            return await self._direct.ask(method.encode() + b"\n" + payload)
+        except AttributeError as error:
+            if "receive" not in str(error):
+                raise
+            raise ClusterError(
+                f"{self.name} runs an older version of Bessemer, which cannot be told anything by this one; use the "
+                "version that started it, or end it with `bessemer cluster down`"
+            ) from None
+
+    async def close(self) -> None:
+        """Close the line to it; it is opened again when it is needed."""
+        await self._direct.close()

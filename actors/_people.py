@@ -27,6 +27,7 @@ class People:
         self._file = directory / "events.jsonl"
         self._out: TextIO | None = None
         """Stays open while the run goes on: to open a file costs ten times what a line does."""
+        self._over = False
         self._events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
         self._questions: dict[str, asyncio.Future[str]] = {}
@@ -40,11 +41,16 @@ class People:
             self._write(event)
 
     def _write(self, event: dict[str, Any]) -> None:
-        out = self._out or self._file.open("a", buffering=1)
-        self._out = None if event["kind"] in LAST else out
-        out.write(json.dumps(event) + "\n")
-        if self._out is None:
-            out.close()
+        out, self._out = self._out or self._file.open("a", buffering=1), None
+        self._over = self._over or event["kind"] in LAST
+        try:
+            out.write(json.dumps(event) + "\n")
+            if not self._over:
+                self._out = out
+        finally:
+            if self._out is None:
+                # What could not be written is given up: the next event finds the file anew.
+                out.close()
 
     def crashed(self, error: BaseException) -> None:
         """Keep the traceback of a defect of ours beside the run's files."""

@@ -16,11 +16,12 @@ import ray
 from bessemer.actors._hosts import run_ref
 from bessemer.actors._placement import node_name
 from bessemer.actors._wire import HostRef, ask, encode
-from bessemer.cluster.errors import BessemerError, HostFull
+from bessemer.cluster.errors import BessemerError, ClusterError, HostFull
 from bessemer.cluster.home import Home
 from bessemer.cluster.settings import ClusterSettings
 
 if TYPE_CHECKING:
+    from bessemer.actors._line import LinedHost
     from bessemer.actors.run_host import RunSpec
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class RunHosts:
         self._home = home
         self._most, self._room = cluster.run_hosts, cluster.runs_per_host
         self._first = f"run/{node_name()}"
-        self._refs: dict[str, HostRef] = {}
+        self._refs: dict[str, LinedHost] = {}
         self._at: dict[str, HostRef] = {}
         self._promised: dict[str, set[str]] = defaultdict(set)
         self._unplaced: list[tuple[str, asyncio.Future[HostRef]]] = []
@@ -68,7 +69,9 @@ class RunHosts:
                 try:
                     await ask(host, "start", spec.model_dump_json().encode(), within=within)
                 except HostFull:
-                    continue  # another driver was quicker
+                    # Another driver was quicker.
+                    self._promised[host.name].discard(spec.run)
+                    continue
                 self._at[spec.run] = host
                 return host
         finally:
@@ -88,6 +91,14 @@ class RunHosts:
     def forget(self, run: str) -> None:
         """Look for the run again before it is asked for."""
         self._at.pop(run, None)
+
+    async def close(self) -> None:
+        """Close what is open to the hosts; it is opened again when it is needed."""
+        if self._placing is not None:
+            self._placing.cancel()
+            await asyncio.wait([self._placing])
+        for host in self._refs.values():
+            await host.close()
 
     async def any_host(self) -> HostRef:
         """Some run host, which is made where there is none."""
@@ -130,16 +141,19 @@ class RunHosts:
             for _, place in unplaced:
                 if not place.done():
                     place.set_exception(error)
+        finally:
+            for _, place in unplaced:
+                place.cancel()
 
     def _choose(self, run: str, seen: list[_Seen]) -> HostRef | None:
         if there := _first(seen, lambda one: run in one.runs):
             return there.host
-        free = [one for one in seen if one.answers and self._load(one) < self._room]
+        free = [one for one in seen if one.answers and self._load(one, run) < self._room]
         if known := _first(free, lambda one: run in one.known):
             return known.host
         free = [one for one in free if self._is_own(one.host.name)]
         if free:
-            return min(free, key=self._load).host
+            return min(free, key=lambda one: self._load(one, run)).host
         by_name = {one.host.name: one for one in seen}
         for number in range(1, self._most + 1):
             name = self._first + (f"#{number}" if number > 1 else "")
@@ -150,15 +164,19 @@ class RunHosts:
                 return self._ref(name)
         return None
 
-    def _load(self, seen: _Seen) -> int:
-        return len(seen.runs | self._promised[seen.host.name])
+    def _load(self, seen: _Seen, run: str) -> int:
+        """How many others it has or was promised."""
+        return len((seen.runs | self._promised[seen.host.name]) - {run})
 
     def _is_own(self, name: str) -> bool:
         return name.partition("#")[0] == self._first
 
     async def _look(self, runs: list[str]) -> list[_Seen]:
         """What every host says of itself, those of this machine first."""
-        names = await asyncio.to_thread(self._named)
+        try:
+            names = await asyncio.wait_for(asyncio.to_thread(self._named), LOOK_SECONDS)
+        except TimeoutError:
+            raise ClusterError(f"Ray did not say within {LOOK_SECONDS:.0f} s which run hosts there are") from None
         names.sort(key=lambda name: (not self._is_own(name), len(name), name))
         return await asyncio.gather(*(self._ask(self._ref(name), runs) for name in names))
 
@@ -174,7 +192,7 @@ class RunHosts:
         mine = (one["name"] for one in named if one["namespace"] == self._home.host_namespace)
         return [name for name in mine if name.startswith("run/")]
 
-    def _ref(self, name: str) -> HostRef:
+    def _ref(self, name: str) -> LinedHost:
         if name not in self._refs:
             # A host of another machine is made by whoever drives there: its runs' files are on that machine.
             self._refs[name] = run_ref(self._home, name, make=self._is_own(name))

@@ -27,6 +27,9 @@ T = TypeVar("T")
 LOCK_WAIT_SECONDS = 30.0
 """A keeper that was killed frees its lock at once; one that is still ending needs a moment."""
 
+SMALL = 16
+"""Operations that a file takes in a moment. A server may be slow to answer, and others are heard meanwhile."""
+
 
 class _Kept(NamedTuple):
     ledger: Ledger
@@ -55,7 +58,7 @@ class LedgerKeeper(Living):
             self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
             self._lock.acquire(wait=LOCK_WAIT_SECONDS)
             ledger = _opened(self._home)
-            self._kept = _Kept(ledger, GroupCommit(ledger, own_process=True))
+            self._kept = _Kept(ledger, GroupCommit(ledger, own_process=True, at_once=SMALL))
 
     @reply
     async def line(self, payload: bytes) -> dict[str, str]:

@@ -85,6 +85,9 @@ class _Held:
         self.outcome: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
         self.run: Run | None = None
+        self.opening = asyncio.Event()
+        """Set once it is open, or could not be opened."""
+        self.cancelled = False
         self.left = False
         """Whether it left memory, to be started again by the collector of its batches."""
 
@@ -113,7 +116,7 @@ class RunHost(Living):
         self._recovered: asyncio.Task[None] | None = None
         self._restarted = bool(context.was_current_actor_reconstructed)
         self._line = LineServer(self.receive)
-        told = (self.start, self.room, self.watch, self.answer, self.cancel, self.stop)
+        told = (self.start, self.room, self.watch, self.answer, self.cancel, self.stop, self.describe)
         self._told = {method.__name__.encode(): method for method in told}
         if self._restarted:
             # Nobody may be watching a detached run, so the restarted host wakes itself.
@@ -127,8 +130,12 @@ class RunHost(Living):
     async def receive(self, message: bytes) -> bytes:
         """A method's name, a line break, and its payload in; that method's answer out."""
         name, _, payload = message.partition(b"\n")
-        answered: bytes = await self._told[name](payload)
+        answered: bytes = await self._told.get(name, self._not_known)(payload)
         return answered
+
+    @reply
+    async def _not_known(self, payload: bytes) -> None:
+        raise UsageError("a run host cannot be told that")
 
     def away(self, why: str) -> None:
         """Tell whoever watches that work waits for the ledger."""
@@ -150,7 +157,10 @@ class RunHost(Living):
         spec = RunSpec.model_validate_json(payload)
         held = self._held.get(spec.run)
         if held is not None and held.under_way:
-            return spec.run
+            # Whoever lost the way to us says it again, while it is still being opened.
+            await held.opening.wait()
+            if self._held.get(spec.run) is held:
+                return spec.run
         if len(self._under_way()) >= self._room:
             raise HostFull(f"{self._room} runs are under way in one host on {node_name()}; wait for one to end")
         await self._hold(spec)
@@ -190,7 +200,10 @@ class RunHost(Living):
             return await self._keep_parked_away(run)
         if held.task.done():
             return held.left and await self._keep_away(held)
-        held.task.cancel()
+        if not held.cancelled:
+            # A second time would break off the saving.
+            held.cancelled = True
+            held.task.cancel()
         await asyncio.wait([held.task], timeout=60)
         return True
 
@@ -241,6 +254,8 @@ class RunHost(Living):
             if self._held.get(spec.run) is held:
                 del self._held[spec.run]
             raise
+        finally:
+            held.opening.set()
         held.run = run
         held.people.tell("opened", epoch=run.epoch, before=status)
         held.task = asyncio.create_task(self._drive(held, run))

@@ -50,7 +50,7 @@ PANEL = (
 )
 ACCURACY, CORRELATION = 0.8, 0.3
 ROUNDS = 2
-TURNS = int(os.environ.get("TURNS", "3"))
+TURNS = max(int(os.environ.get("TURNS", "3")), 1)
 WAYS: dict[str, dict[str, Any]] = {
     "fast": {},
     "thrifty": {"pace": "thrifty"},
@@ -178,12 +178,12 @@ class Crowd:
 
 
 async def _turns(crowd: Crowd, given: Any) -> dict[str, Any]:
-    bare = [_bare_sdks(given.latency)]
+    bare = [await asyncio.to_thread(_bare_sdks, given.latency)]
     turns, undecided = [], 0
     for number in range(TURNS):
         held = await crowd.hold(f"load-{number}", given.runs, {})
         # The machine's pace changes within minutes, so the bare SDKs are measured before and after.
-        bare.append(_bare_sdks(given.latency))
+        bare.append(await asyncio.to_thread(_bare_sdks, given.latency))
         undecided += sum(outcome["ending"] != "decided" for outcome in held["outcomes"])
         turns.append(_load(held, statistics.mean(bare[-2:]), given))
     by_kind = [turn.pop("cpu_ms_by_kind") for turn in turns]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import itertools
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from bessemer.cluster.errors import StateUnwritable
@@ -21,23 +24,46 @@ _REMEDY = {
 }
 
 
+_SERIAL = itertools.count()
+
+
+@functools.cache
+def _mark(process: int) -> str:
+    """What no other process, on whatever machine, has in its names; a fork has another one."""
+    return secrets.token_hex(6)
+
+
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Replace `path` by `data`: a reader sees the old file or the new one, never a torn one.
 
     Missing parent folders are made. A `durable` file outlives a power cut; what is soon written again need not.
     Raises StateUnwritable (full disk, read-only or forbidden directory) and leaves nothing half-written behind.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    _replace({path: data}, mode, durable=durable)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Replace several files, in their order, as `write_atomic` does one, for less. Raises StateUnwritable."""
+    _replace(files, 0o644, durable=True)
+
+
+def _replace(files: Mapping[Path, bytes], mode: int, *, durable: bool) -> None:
+    beside: dict[Path, Path] = {}
+    path = Path()
     try:
         try:
-            _write(beside, data, mode, os.O_CREAT | os.O_EXCL, durable=durable)
-            beside.replace(path)
+            for path, data in files.items():
+                beside[path] = path.with_name(f".{path.name}.{_mark(os.getpid())}{next(_SERIAL):x}.tmp")
+                _write(beside[path], data, mode, os.O_CREAT | os.O_EXCL, durable=durable)
+            for path in files:
+                beside[path].replace(path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+            for written in beside.values():
+                with contextlib.suppress(OSError):
+                    written.unlink(missing_ok=True)
             raise
-        if durable:
-            _sync_directory(path.parent)
+        for folder in {path.parent for path in files} if durable else ():
+            _sync_directory(folder)
     except OSError as error:
         raise unwritable(path, error) from None
 

@@ -77,6 +77,10 @@ class Driver:
             if seen.error is not None:
                 raise error_named(seen.error["error"], seen.error["message"], seen.error["facts"])
 
+    async def close(self) -> None:
+        """Close what is open to the hosts. For drivers that end before their event loop does."""
+        await self._runs.close()
+
     async def cancel(self, run: str) -> bool:
         """Stop a run cleanly; False where its host does not hold it."""
         host = await self._runs.holder(run) or await self._runs.any_host()

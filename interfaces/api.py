@@ -115,6 +115,7 @@ async def _run(prepared: Prepared, settings: Settings, on_event: OnEvent | None)
         await driver.flush()
         return outcome
     finally:
+        await driver.close()
         await asyncio.to_thread(session.__exit__, None, None, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
@@ -80,6 +81,7 @@ def persona_hashes(overrides: Path | None = None) -> dict[str, str]:
     return {name: persona.content_hash for name, persona in load_personas(overrides).items()} | shared
 
 
+@functools.cache
 def prompt(name: str) -> str:
     """A prompt that personas share, by name."""
     return (PROMPTS / f"{name}.md").read_text(encoding="utf-8").strip()

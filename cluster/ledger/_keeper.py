@@ -39,10 +39,13 @@ class GroupCommit:
         max_group: int = 1000,
         max_waiting: int = 20_000,
         own_process: bool = False,
+        at_once: int = 0,
     ) -> None:
         """`max_group` operations make one transaction; callers wait while `max_waiting` operations are queued.
 
         `own_process` says that this process does little else: then Python's garbage collector is set up for it.
+        Groups of at most `at_once` operations are committed on the event loop, which stands still meanwhile: waking a
+        thread costs as much as they do.
         """
         if own_process:
             calm_collector()
@@ -50,6 +53,7 @@ class GroupCommit:
         self._window = window
         self._max_group = max_group
         self._max_waiting = max_waiting
+        self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._members: list[_Member] = []
         self._queued = 0
@@ -104,7 +108,10 @@ class GroupCommit:
             while self._members:
                 await self._gather()
                 group = self._take()
-                results = await loop.run_in_executor(self._thread, self._apply, group)
+                if sum(len(member.operations) for member in group) <= self._at_once:
+                    results = self._apply(group)
+                else:
+                    results = await loop.run_in_executor(self._thread, self._apply, group)
                 for member, result in zip(group, results, strict=True):
                     if member.answers.done():
                         continue

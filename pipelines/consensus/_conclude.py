@@ -79,16 +79,16 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
         plan_id=plan_id,
         seconds=round(run.worked(), 1),
     )
-    await panel.show_end()
-    panel.files.write_summary(outcome, plan)
-    write_atomic(run.directory / "outcome.json", outcome.model_dump_json(indent=2).encode() + b"\n")
+    await panel.end_status()
+    await asyncio.to_thread(panel.files.write_end, outcome, plan, panel.number, list(panel.heard), run.directory)
     return outcome
 
 
 async def _record_votes(panel: Panel, final: Decision | None) -> None:
     """A row for every turn, once: together where the run's first end is its last, which is cheaper; else one by one.
 
-    A run that goes on after its first end adds its further turns and repeats none.
+    A run that goes on after its first end adds its further turns and repeats none. One that decided, was lost before it
+    could say so, and is stopped while it is replayed, leaves its rows to the execution that comes to the end again.
     """
     rows = vote_rows(panel.run.id, panel.heard, panel.history, final)
     one_by_one = await panel.run.observe("votes_one_by_one", lambda: final is None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic_core
 
-from bessemer.cluster.files import write_atomic
+from bessemer.cluster.files import write_atomic, write_together
 from bessemer.pipelines.consensus._ask import Wording
 from bessemer.pipelines.consensus._count import Decision
 from bessemer.pipelines.consensus._plan import ConsensusOutcome, ConsensusPlan, Heard
@@ -32,7 +32,7 @@ class WorkFiles:
         head += [f"# Context\n\n{plan.context}"] if plan.context else []
         write_atomic(self.directory / "context.md", ("\n\n".join(head) + "\n").encode(), durable=False)
         criteria = plan.criteria.model_dump(mode="json") if plan.criteria else {"criteria": []}
-        self._json("criteria.json", {"schema_version": "1", **criteria}, durable=False)
+        self._json("criteria.json", {"schema_version": "1", **criteria})
 
     def write_prompt(self, wording: Wording, mode: Mode) -> None:
         """`prompt.md`: what every agent reads, before the answers of others."""
@@ -43,30 +43,12 @@ class WorkFiles:
         self, phase: str, number: int, plan: ConsensusPlan, heard: list[Heard], decision: Decision | None
     ) -> None:
         """`status.json`, over and over while the run goes on."""
-        agents: dict[str, Any] = {
-            f"agent-{n}": {"backend": backend, "status": "waiting", "round": 0, "answers": 0}
-            for n, backend in enumerate(plan.backends, start=1)
-        }
-        for one in sorted(heard, key=lambda one: one.act.round):
-            mine = agents[one.act.agent]
-            mine["status"], mine["round"] = one.act.kind, one.act.round
-            mine["answers"] += one.act.kind == "answer"
-            mine["input_tokens"] = mine.get("input_tokens", 0) + one.input_tokens
-            mine["output_tokens"] = mine.get("output_tokens", 0) + one.output_tokens
-        status = {
-            "schema_version": "1",
-            "phase": phase,
-            "is_complete": phase == "ended",
-            "round": number,
-            "max_rounds": plan.max_rounds,
-            "updated_at": round(time.time(), 3),
-            "agents": agents,
-            "decision": None if decision is None else decision.model_dump(mode="json"),
-        }
-        self._json("status.json", status, durable=phase == "ended")
+        self._json("status.json", _status(phase, number, plan, heard, decision))
 
-    def write_summary(self, outcome: ConsensusOutcome, plan: ConsensusPlan) -> None:
-        """`run_summary.json`."""
+    def write_end(
+        self, outcome: ConsensusOutcome, plan: ConsensusPlan, number: int, heard: list[Heard], run_directory: Path
+    ) -> None:
+        """The run's `outcome.json`, and `run_summary.json`; then `status.json` says that it has ended."""
         summary = {
             "schema_version": "1",
             "run": outcome.run,
@@ -78,7 +60,41 @@ class WorkFiles:
             "config": plan.model_dump(mode="json", exclude={"context"}),
             "outcome": outcome.model_dump(mode="json", exclude={"answer"}),
         }
-        self._json("run_summary.json", summary)
+        files = {
+            run_directory / "outcome.json": outcome.model_dump(mode="json"),
+            self.directory / "run_summary.json": summary,
+            self.directory / "status.json": _status("ended", number, plan, heard, outcome.decision),
+        }
+        write_together({path: _encoded(value) for path, value in files.items()})
 
-    def _json(self, name: str, value: Any, *, durable: bool = True) -> None:
-        write_atomic(self.directory / name, pydantic_core.to_json(value, indent=2) + b"\n", durable=durable)
+    def _json(self, name: str, value: Any) -> None:
+        write_atomic(self.directory / name, _encoded(value), durable=False)
+
+
+def _encoded(value: Any) -> bytes:
+    return pydantic_core.to_json(value, indent=2) + b"\n"
+
+
+def _status(
+    phase: str, number: int, plan: ConsensusPlan, heard: list[Heard], decision: Decision | None
+) -> dict[str, Any]:
+    agents: dict[str, Any] = {
+        f"agent-{n}": {"backend": backend, "status": "waiting", "round": 0, "answers": 0}
+        for n, backend in enumerate(plan.backends, start=1)
+    }
+    for one in sorted(heard, key=lambda one: one.act.round):
+        mine = agents[one.act.agent]
+        mine["status"], mine["round"] = one.act.kind, one.act.round
+        mine["answers"] += one.act.kind == "answer"
+        mine["input_tokens"] = mine.get("input_tokens", 0) + one.input_tokens
+        mine["output_tokens"] = mine.get("output_tokens", 0) + one.output_tokens
+    return {
+        "schema_version": "1",
+        "phase": phase,
+        "is_complete": phase == "ended",
+        "round": number,
+        "max_rounds": plan.max_rounds,
+        "updated_at": round(time.time(), 3),
+        "agents": agents,
+        "decision": None if decision is None else decision.model_dump(mode="json"),
+    }

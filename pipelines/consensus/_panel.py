@@ -24,7 +24,7 @@ from bessemer.pipelines.consensus._money import MEASURED, UNMEASURED
 from bessemer.pipelines.consensus._plan import ConsensusPlan, Heard, Saved
 from bessemer.pipelines.planning import Mode
 
-STATUS_SECONDS = 0.5
+STATUS_SECONDS = 1.0
 """How long a change may take to reach `status.json`: several turns often end together."""
 
 
@@ -124,14 +124,13 @@ class Panel:
         if self._status is None:
             self._status = asyncio.create_task(self._write_status("listening", STATUS_SECONDS))
 
-    async def show_end(self) -> None:
-        """Write the last `status.json`; nothing writes to it afterwards."""
+    async def end_status(self) -> None:
+        """See to it that nothing of ours writes to `status.json` any more."""
         if self._status is not None:
             self._hurry.set()
             await asyncio.wait([self._status])
-        await self._write_status("ended")
 
-    async def _write_status(self, phase: str, pause: float = 0.0) -> None:
+    async def _write_status(self, phase: str, pause: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._hurry.wait()

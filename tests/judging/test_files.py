@@ -163,3 +163,32 @@ def test_a_path_below_a_file_is_unwritable(tmp_path: Path):
 def test_modes_are_as_asked(tmp_path: Path):
     files.write_atomic(tmp_path / "secret", b"x", mode=0o600)
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_files_that_are_written_together_are_all_there_or_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tmp_path / "a" / "one", tmp_path / "b" / "c" / "two"
+    files.write_together({one: b"1", two: b"2"})
+    assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
+    fresh, synced = os.fsync, []
+
+    def full_at_last(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        if "two" in synced[-1]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fresh(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", full_at_last)
+    with pytest.raises(StateUnwritable, match="the disk is full") as caught:
+        files.write_together({one: b"new 1", two: b"new 2"})
+    assert len(synced) == 2 and str(two) in caught.value.message
+    assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["one", "two"]
+
+
+def test_a_write_that_the_system_takes_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = os.write
+    monkeypatch.setattr(files.os, "write", lambda descriptor, data: fresh(descriptor, bytes(data[:3])))
+    files.write_atomic(tmp_path / "file", b"0123456789")
+    assert (tmp_path / "file").read_bytes() == b"0123456789"

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import ray
 
-from bessemer.actors._run_hosts import RunHosts
-from bessemer.actors._wire import decode
+from bessemer.actors._run_hosts import RunHosts, _Seen
+from bessemer.actors._wire import HostRef, ask, decode
 from bessemer.actors.run_host import RunSpec
-from bessemer.cluster.errors import Cancelled, HostFull, RunDiverged
+from bessemer.cluster.errors import Cancelled, HostFull, RunDiverged, UsageError
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import load_settings
 from bessemer.interfaces._cluster_doctor import actor_rows
@@ -153,6 +153,62 @@ async def test_a_start_that_is_given_up_takes_no_room(long: Site) -> None:
     await asyncio.gather(*given_up, return_exceptions=True)
     await asyncio.gather(*(hosts.start(long.spec(f"r{n}")) for n in range(1, HOSTS * ROOM)))
     assert sorted(len(one["hosts"]) for one in long.hosts().values()) == [ROOM] * HOSTS
+
+
+async def test_a_host_that_was_full_and_has_room_again_takes_the_run_it_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = {"run_hosts": HOSTS, "runs_per_host": ROOM}
+    hosts = RunHosts(home_of(load_settings(flags={"cluster": cluster}, cwd=tmp_path)))
+    first, second = (HostRef(f"{hosts._first}{number}", lambda: None) for number in ("", "#2"))
+    under_way = {first.name: {"a"}, second.name: {"b", "c"}}
+    asked: list[str] = []
+
+    async def look(runs: list[str]) -> list[_Seen]:
+        return [_Seen(one, frozenset(under_way[one.name]), frozenset(), answers=True) for one in (first, second)]
+
+    async def ask(host: HostRef, method: str, payload: bytes, *, within: float) -> str:
+        asked.append(host.name)
+        if len(asked) == 1:
+            raise HostFull("another driver was quicker")
+        return "r0"
+
+    monkeypatch.setattr(hosts, "_look", look)
+    monkeypatch.setattr("bessemer.actors._run_hosts.ask", ask)
+    spec = RunSpec(run="r0", pipeline="score", pins={}, caps={})
+    assert await hosts.start(spec) is first
+    assert asked == [first.name] * 2
+
+
+async def test_a_driver_that_was_closed_leaves_no_line_open_and_may_go_on(brief: Site) -> None:
+    driver = Driver(brief.home)
+    spec = brief.spec("r0")
+    await driver.start(spec)
+    assert await driver.holds("r0")
+    await driver.close()
+    async with asyncio.timeout(30):
+        while [one["lines"] for one in brief.hosts().values()] != [0]:
+            await asyncio.sleep(0.05)
+    assert (await asyncio.wait_for(driver.watch(spec, lambda event: None), 60))["ending"] == "passed"
+
+
+async def test_a_start_and_a_stop_that_are_said_twice_are_done_once(long: Site) -> None:
+    driver, spec = Driver(long.home), long.spec("r0")
+    host = await driver._runs.start(spec)
+    message = spec.model_dump_json().encode()
+    assert await asyncio.gather(*(ask(host, "start", message, within=60) for _ in range(3))) == ["r0"] * 3
+    watching = asyncio.create_task(driver.watch(spec, lambda event: None))
+    assert await asyncio.gather(*(driver.cancel("r0") for _ in range(3))) == [True] * 3
+    with pytest.raises(Cancelled):
+        await asyncio.wait_for(watching, 60)
+    assert long.status("r0") == "interrupted"
+
+
+async def test_a_host_says_what_it_cannot_be_told(long: Site) -> None:
+    host = await RunHosts(long.home).start(long.spec("r0"))
+    with pytest.raises(UsageError, match="cannot be told that"):
+        await ask(host, "line", b"{}", within=30)
+    assert (await ask(host, "describe", b"{}", within=30))["hosts"] == ["r0"]
 
 
 async def test_each_host_takes_up_its_own_runs_again_when_it_was_killed(brief: Site) -> None:
