@@ -26,6 +26,8 @@ def _open(name: BackendName, key: KeySource, base_url: str) -> PydanticAIBackend
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
+    from bessemer.actors.backends._lean_google import make_lean
+
     # The SDK's own session reads the proxies' variables and ~/.netrc for every request, in a thread.
     session = ClientSession(connector=TCPConnector(limit=0), trust_env=_has_proxy(), read_bufsize=2**22)
     options = HttpOptions(
@@ -36,6 +38,7 @@ def _open(name: BackendName, key: KeySource, base_url: str) -> PydanticAIBackend
         aiohttp_client=session,
     )
     client = Client(api_key=key.value, vertexai=False, http_options=options)
+    make_lean(client)
 
     async def close() -> None:
         await client.aio.aclose()
