@@ -115,8 +115,10 @@ async def _run(prepared: Prepared, settings: Settings, on_event: OnEvent | None)
         await driver.flush()
         return outcome
     finally:
-        await driver.close()
-        await asyncio.to_thread(session.__exit__, None, None, None)
+        try:
+            await driver.close()
+        finally:
+            await asyncio.to_thread(session.__exit__, None, None, None)
 
 
 async def _watch(driver: Driver, spec: RunSpec, on_event: OnEvent) -> dict[str, Any]:
