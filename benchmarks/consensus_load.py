@@ -4,7 +4,7 @@
     python benchmarks/consensus_load.py --study [--runs 100]               how right, at what cost
 
 Prints one JSON object. In the first mode every run is five agents that answer differently and then agree; hosts have
-held as many runs before, and figures are medians of the turns (TURNS in the environment, by default 3). In the second
+held as many runs before, and figures are medians of the turns (TURNS in the environment, by default 5). In the second
 the models know each question with a known probability, and only this program knows the right answers: what the product
 decides is compared with them, under the ways of asking that `benchmarks/consensus.py` plays without calls.
 """
@@ -50,7 +50,7 @@ PANEL = (
 )
 ACCURACY, CORRELATION = 0.8, 0.3
 ROUNDS = 2
-TURNS = max(int(os.environ.get("TURNS", "3")), 1)
+TURNS = max(int(os.environ.get("TURNS", "5")), 1)
 WAYS: dict[str, dict[str, Any]] = {
     "fast": {},
     "thrifty": {"pace": "thrifty"},
