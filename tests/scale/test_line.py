@@ -21,9 +21,10 @@ from ray.exceptions import RayActorError
 from bessemer.actors import _line
 from bessemer.actors._hosts import keeper_ref, ledger_client
 from bessemer.actors._ledger_reads import LedgerReads
-from bessemer.actors._line import Direct, Line, LineServer
+from bessemer.actors._line import Direct, Line, LinedHost, LineServer
 from bessemer.actors._pulse import SilentHost
 from bessemer.actors._wire import HostRef, ask, encode
+from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.ledger import Renew
 from bessemer.cluster.ledger.operations import Spending
 from bessemer.cluster.settings import Settings
@@ -266,3 +267,12 @@ async def test_the_ledger_is_asked_over_a_line_and_over_another_once_its_keeper_
     finally:
         ray.kill(await keeper.handle(), no_restart=True)
     assert len(set(pids)) == 2
+
+
+async def test_a_host_of_an_older_version_is_told_as_one() -> None:
+    class Old:
+        """An actor's handle: it has what its class has, and no `receive`."""
+
+    host = LinedHost("run/here", Old, silence=60)
+    with pytest.raises(ClusterError, match=r"run/here runs an older version .*bessemer cluster down"):
+        await ask(host, "watch", b"{}", within=5)

@@ -45,3 +45,15 @@ def test_a_run_keeps_its_file_open_until_it_ends(tmp_path: Path) -> None:
     people.tell("ended")
     assert open_here() == 0
     assert told(tmp_path) == ["opened", "round", "left_memory", "round", "ended"]
+
+
+def test_a_file_that_took_no_line_is_opened_anew_for_the_next(tmp_path: Path) -> None:
+    people = People(tmp_path)
+    people.tell("opened")
+    # A descriptor that cannot be written to stands for a file system that went away and came back.
+    out = people._out
+    assert out is not None
+    os.dup2(os.open(os.devnull, os.O_RDONLY), out.fileno())
+    people.tell("lost")
+    people.tell("round")
+    assert told(tmp_path) == ["opened", "round"]
