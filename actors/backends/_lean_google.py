@@ -1,8 +1,8 @@
 """The google-genai client without its walks over every request.
 
-The SDK turns a request into the wire's form field by field, through four models and as many copies, which is half of a
-call's CPU (`docs/performance.md`). A request of texts and plain settings is written down at once; any other is left to
-the SDK, and so are connections, errors, and the reading of answers.
+The SDK turns a request into the wire's form field by field, through four models and as many copies, which is a third
+of a call's CPU (`docs/performance.md`). A request of texts and plain settings is written down at once; any other is
+left to the SDK, and so are connections, errors, and the reading of answers.
 """
 
 from __future__ import annotations

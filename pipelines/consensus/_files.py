@@ -39,11 +39,9 @@ class WorkFiles:
         parts = [wording.instructions, mode.instructions, wording.prefix]
         write_atomic(self.directory / "prompt.md", ("\n\n---\n\n".join(parts) + "\n").encode(), durable=False)
 
-    def write_status(
-        self, phase: str, number: int, plan: ConsensusPlan, heard: list[Heard], decision: Decision | None
-    ) -> None:
+    def write_status(self, number: int, plan: ConsensusPlan, heard: list[Heard], decision: Decision | None) -> None:
         """`status.json`, over and over while the run goes on."""
-        self._json("status.json", _status(phase, number, plan, heard, decision))
+        self._json("status.json", _status("listening", number, plan, heard, decision))
 
     def write_end(
         self, outcome: ConsensusOutcome, plan: ConsensusPlan, number: int, heard: list[Heard], run_directory: Path

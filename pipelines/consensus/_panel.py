@@ -122,7 +122,7 @@ class Panel:
             self._status.result()
             self._status = None
         if self._status is None:
-            self._status = asyncio.create_task(self._write_status("listening", STATUS_SECONDS))
+            self._status = asyncio.create_task(self._write_status())
 
     async def end_status(self) -> None:
         """See to it that nothing of ours writes to `status.json` any more."""
@@ -130,10 +130,10 @@ class Panel:
             self._hurry.set()
             await asyncio.wait([self._status])
 
-    async def _write_status(self, phase: str, pause: float) -> None:
+    async def _write_status(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(STATUS_SECONDS):
                 await self._hurry.wait()
         known = list(self.heard)
         # In a thread, because a disk may be slow.
-        await asyncio.to_thread(self.files.write_status, phase, self.number, self.plan, known, self.decision)
+        await asyncio.to_thread(self.files.write_status, self.number, self.plan, known, self.decision)

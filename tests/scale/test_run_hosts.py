@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import ray
 
+from bessemer.actors._people import People
 from bessemer.actors._run_hosts import RunHosts, _Seen
-from bessemer.actors._wire import HostRef, ask, decode
-from bessemer.actors.run_host import RunSpec
+from bessemer.actors._wire import HostRef, ask, decode, encode
+from bessemer.actors.run_host import RunHost, RunSpec, _Held
 from bessemer.cluster.errors import Cancelled, HostFull, RunDiverged, UsageError
 from bessemer.cluster.ledger import Ledger
 from bessemer.cluster.settings import load_settings
@@ -184,7 +185,11 @@ async def test_a_driver_that_was_closed_leaves_no_line_open_and_may_go_on(brief:
     driver = Driver(brief.home)
     spec = brief.spec("r0")
     await driver.start(spec)
-    assert await driver.holds("r0")
+    async with asyncio.timeout(30):
+        # While the line is being opened, what is asked goes through Ray.
+        while [one["lines"] for one in brief.hosts().values()] != [1]:
+            assert await driver.holds("r0")
+            await asyncio.sleep(0.05)
     await driver.close()
     async with asyncio.timeout(30):
         while [one["lines"] for one in brief.hosts().values()] != [0]:
@@ -202,6 +207,26 @@ async def test_a_start_and_a_stop_that_are_said_twice_are_done_once(long: Site) 
     with pytest.raises(Cancelled):
         await asyncio.wait_for(watching, 60)
     assert long.status("r0") == "interrupted"
+
+
+async def test_a_stop_that_is_said_again_does_not_break_off_the_saving(tmp_path: Path) -> None:
+    kind = RunHost.__ray_metadata__.modified_class
+    host, saved = kind.__new__(kind), []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.1)
+            saved.append(True)
+
+    held = _Held(RunSpec(run="r0", pipeline="score", pins={}, caps={}), People(tmp_path))
+    held.task, host._held = asyncio.create_task(work()), {"r0": held}
+    await asyncio.sleep(0)
+    first = asyncio.create_task(host.cancel(encode({"run": "r0"})))
+    await asyncio.sleep(0.01)
+    assert decode(await host.cancel(encode({"run": "r0"}))) == decode(await first) == {"ok": True}
+    assert saved
 
 
 async def test_a_host_says_what_it_cannot_be_told(long: Site) -> None:
