@@ -136,6 +136,8 @@ async def _measure(folder: Path, given: Any, questions: list[Question]) -> dict[
             return await _turns(crowd, given)
         found = {}
         for way, how in WAYS.items():
+            # What the votes so far say of each agent is read once a minute; every way is to know all of them.
+            await asyncio.sleep(61)
             held = await crowd.hold(way, given.runs, how)
             found[way] = _study(held, questions)
         return {"runs": given.runs, "agents": len(PANEL), "accuracy": ACCURACY, "correlation": CORRELATION, **found}
@@ -238,7 +240,7 @@ def _study(held: dict[str, Any], questions: list[Question]) -> dict[str, Any]:
     right = 0
     for number, outcome in enumerate(held["outcomes"]):
         answer = outcome["answer"] or {}
-        right += answer.get("text") == _option(questions[number], number, "right")
+        right += answer.get("text") == _option(questions[number], number, questions[number].right)
     share, low, high = wilson(right, len(questions))
     cost = sum(outcome["cost"] for outcome in held["outcomes"]) / 1_000_000
     return {

@@ -50,7 +50,7 @@ class PanelRequest:
     rule: str = "majority"
     quorum: int | None = None
     policy: str = "default"
-    error_bound: float = 0.1
+    tolerance: float = 0.015
     pace: str = "fast"
     max_rounds: int = 3
     cost_budget: MicroDollars | None = None
@@ -95,7 +95,7 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
         rule=_one_of(request.rule, get_args(RuleName), "--rule"),
         quorum=request.quorum,
         policy=_one_of(request.policy, get_args(Policy), "--policy"),
-        error_bound=request.error_bound,
+        tolerance=request.tolerance,
         pace=_one_of(request.pace, get_args(Pace), "--pace"),
         max_rounds=request.max_rounds,
         time_budget=request.time_budget,

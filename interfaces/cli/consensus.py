@@ -40,13 +40,13 @@ Quorum = Annotated[
     typer.Option("--quorum", min=1, help="Fewest votes (more than half).", rich_help_panel=DECIDING),
 ]
 Policy = Annotated[str, typer.Option("--policy", help="default, massgen or sequential.", rich_help_panel=DECIDING)]
-ErrorBound = Annotated[
+Tolerance = Annotated[
     float,
     typer.Option(
-        "--error-bound",
+        "--tolerance",
         min=0.001,
         max=0.49,
-        help="Sequential: most chance of being wrong.",
+        help="Sequential: share of right answers it may lose.",
         rich_help_panel=DECIDING,
     ),
 ]
@@ -78,7 +78,7 @@ def consensus(
     rule: Rule = "majority",
     quorum: Quorum = None,
     policy: Policy = "default",
-    error_bound: ErrorBound = 0.1,
+    tolerance: Tolerance = 0.015,
     pace: Pace = "fast",
     max_rounds: MaxRounds = 3,
     context: Context = None,
@@ -126,7 +126,7 @@ def consensus(
         rule=rule,
         quorum=quorum,
         policy=policy,
-        error_bound=error_bound,
+        tolerance=tolerance,
         pace=pace,
         max_rounds=max_rounds,
         cost_budget=_start.dollars(cost_budget, "--cost-budget"),

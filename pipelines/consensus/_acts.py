@@ -92,11 +92,13 @@ class Rules(_Frozen):
     max_rounds: int = Field(default=3, ge=1, le=3)
     policy: Policy = "default"
     """`massgen`: most valid votes, else the first submitted; its outcome may depend on the order of submission.
-    `sequential`: also stops below a majority, once the chance of being wrong is within `error_bound`."""
-    error_bound: float = Field(default=0.1, gt=0, lt=0.5)
-    """For `sequential`: the largest chance that the decision is wrong, by the measured accuracies."""
+    `sequential`: also stops below a majority, once hearing everybody would hardly be right more often."""
+    tolerance: float = Field(default=0.015, gt=0, lt=0.5)
+    """For `sequential`: how much less often than with everybody heard it may be right on average, by the accuracies."""
+    seed: int = 0
+    """For `sequential`: draws which leaders are taken with which more than the tolerance is lost."""
     accuracies: dict[str, float] = Field(default_factory=dict)
-    """By agent, for `sequential`: how often it is right, 0 to 1; 0.5 where an agent is not named."""
+    """By agent, for `sequential`: how often it is right, 0 to 1; who is not named has no record."""
     weights: dict[str, int] = Field(default_factory=dict)
     """By agent, for `weighted`; 1000 where an agent is not named."""
 

@@ -25,8 +25,8 @@ from bessemer.pipelines.consensus._acts import (
     latest,
     standing_answers,
 )
-from bessemer.pipelines.consensus._posterior import UNKNOWN, posterior
 from bessemer.pipelines.consensus._schulze import schulze_winners
+from bessemer.pipelines.consensus._sequential import confident, fewest_to_confidence
 
 LAST_ROUND = 3
 How = Literal[
@@ -245,7 +245,11 @@ def still_needed(history: History, rules: Rules, number: int) -> int:
     heaviest = max((rules.weight_of(agent) for agent in found.electorate), default=1) or 1
     lacking = -(-(found.weight // 2 + 1 - lead) // heaviest)
     if rules.policy == "sequential":
-        return _needed_for_confidence(history, rules, found, number, max(lacking, 1))
+        acted = {act.agent for act in history.acts if act.round == number}
+        beliefs, electorate = _beliefs(history, found, number), set(found.electorate)
+        return fewest_to_confidence(
+            beliefs, rules, found.quorum, electorate - acted, electorate - beliefs.keys(), max(lacking, 1)
+        )
     return max(lacking, 1)
 
 
@@ -256,33 +260,12 @@ def _beliefs(history: History, found: Count, number: int) -> dict[str, str]:
 
 
 def _confident(history: History, rules: Rules, found: Count, number: int) -> Decision | None:
-    """The answer whose chance of being wrong is within the bound, once as many as the quorum stand for it."""
     beliefs = _beliefs(history, found, number)
-    if not beliefs:
+    leader = confident(beliefs, rules, found.quorum, set(found.electorate) - beliefs.keys())
+    if leader is None:
         return None
-    likely = posterior(beliefs, rules.accuracies)
-    winner = max(likely, key=lambda one: (likely[one], one))
-    votes = sum(answer == winner for answer in beliefs.values())
-    error = 1 - likely[winner]
-    if error > rules.error_bound or votes < found.quorum:
-        return None
-    about = {"votes": votes, "counted": len(beliefs), "error": round(error, 4)}
-    return _decision(found, winner, "posterior", number).model_copy(update=about)
-
-
-def _needed_for_confidence(history: History, rules: Rules, found: Count, number: int, most: int) -> int:
-    """Fewest further agents that could bring the leader within the bound, the most accurate first and all for it."""
-    beliefs = _beliefs(history, found, number)
-    likely = posterior(beliefs, rules.accuracies)
-    leader = max(likely, key=lambda one: (likely[one], one), default="?")
-    acted = {act.agent for act in history.acts if act.round == number}
-    left = sorted(set(found.electorate) - acted, key=lambda one: -rules.accuracies.get(one, UNKNOWN))
-    for more, agent in enumerate(left[:most], start=1):
-        beliefs[agent] = leader
-        enough = sum(answer == leader for answer in beliefs.values()) >= found.quorum
-        if enough and 1 - posterior(beliefs, rules.accuracies)[leader] <= rules.error_bound:
-            return more
-    return most
+    about = {"votes": leader.votes, "counted": len(beliefs), "error": round(leader.error, 4)}
+    return _decision(found, leader.answer, "posterior", number).model_copy(update=about)
 
 
 def _decision(found: Count, winner: str, how: How, number: int) -> Decision:

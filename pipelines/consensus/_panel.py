@@ -41,7 +41,7 @@ class Panel:
             quorum=plan.quorum,
             max_rounds=plan.max_rounds,
             policy=plan.policy,
-            error_bound=plan.error_bound,
+            tolerance=plan.tolerance,
         )
         self.heard: list[Heard] = []
         self.answers: dict[str, Any] = {}
@@ -78,8 +78,9 @@ class Panel:
         drawn = await self.run.observe("drawn", draw)
         self.seed, self.values = drawn["seed"], drawn["values"]
         weights = {a: round(2 * EQUAL_WEIGHT * self.value(b)) for a, b in self.backends.items()}
-        accuracies = {a: self.value(b) for a, b in self.backends.items()}
-        self.rules = self.rules.model_copy(update={"weights": weights, "accuracies": accuracies})
+        accuracies = {a: self.values[b] for a, b in self.backends.items() if b in self.values}
+        known = {"weights": weights, "accuracies": accuracies, "seed": self.seed}
+        self.rules = self.rules.model_copy(update=known)
 
     @property
     def mode(self) -> Mode:

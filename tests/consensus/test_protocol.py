@@ -24,7 +24,6 @@ from bessemer.pipelines.consensus._acts import (
 )
 from bessemer.pipelines.consensus._ballots import MOST_SHOWN, draw
 from bessemer.pipelines.consensus._count import decide, is_duel, replay, still_needed, to_ask
-from bessemer.pipelines.consensus._posterior import posterior
 
 SAVED = sorted((Path(__file__).parent.parent / "data" / "consensus").glob("*.json"))
 RULES = ("majority", "weighted", "ranked", "unanimous")
@@ -159,41 +158,6 @@ def test_nobody_reads_more_than_a_few_answers_and_every_answer_is_read(seed: int
     assert all(ballot.own not in ballot.shown for ballot in ballots.values())
     assert {one for ballot in ballots.values() for one in ballot.shown} == {act.answer for act in acts}
     assert draw(history, Rules(), panel[0], 2, seed) == ballots[panel[0]]
-
-
-@given(st.lists(st.sampled_from("xyz"), min_size=1, max_size=9), st.integers(0, 10**6))
-@settings(max_examples=200, deadline=None)
-def test_an_estimate_is_a_probability_and_one_more_for_the_leader_never_lowers_it(said: list[str], seed: int) -> None:
-    generator = random.Random(seed)
-    beliefs = {f"agent-{n}": answer for n, answer in enumerate(said)}
-    accuracies = {agent: generator.choice((0.0, 0.3, 0.5, 0.8, 0.95, 1.0)) for agent in beliefs}
-    likely = posterior(beliefs, accuracies)
-    assert all(0 <= one <= 1 for one in likely.values())
-    assert sum(likely.values()) <= 1 + 1e-9
-    shuffled = dict(generator.sample(sorted(beliefs.items()), len(beliefs)))
-    assert posterior(shuffled, accuracies) == likely
-    leader = max(likely, key=lambda one: likely[one])
-    more = posterior({**beliefs, "late": leader}, {**accuracies, "late": 0.7})
-    assert more[leader] >= likely[leader] - 1e-9
-
-
-def test_an_estimate_is_bayes_rule() -> None:
-    # Both right: 0.8 x 0.8; both wrong and alike: 0.2 x 0.2 x 0.5.
-    assert posterior({"a": "x", "b": "x"}, {"a": 0.8, "b": 0.8})["x"] == pytest.approx(0.64 / 0.66)
-    # One of two that differ is right, or neither.
-    either = posterior({"a": "x", "b": "y"}, {"a": 0.9, "b": 0.6})
-    assert either["x"] == pytest.approx(0.9 * 0.4 / (0.9 * 0.4 + 0.6 * 0.1 + 0.1 * 0.4))
-
-
-def test_sequential_asks_no_more_than_could_be_enough() -> None:
-    panel = tuple(f"agent-{n}" for n in range(5))
-    rules = Rules(policy="sequential", accuracies=dict.fromkeys(panel, 0.8))
-    history = History(panel=panel)
-    assert still_needed(history, rules, 1) == 2
-    history = history.adding(*(Answered(agent=one, round=1, answer=f"{n}") for n, one in enumerate(panel[:2])))
-    assert decide(history, rules, 1) is None
-    assert still_needed(history, rules, 1) == 2
-    assert still_needed(History(panel=panel), Rules(policy="sequential"), 1) == 3
 
 
 def test_a_panel_names_each_agent_once_and_knows_who_acts() -> None:
