@@ -11,7 +11,9 @@ doi:10.1214/aoms/1177730197).
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import random
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
@@ -28,7 +30,9 @@ from bessemer.pipelines.consensus._posterior import (
 )
 
 FORESIGHT = 5
-"""Agents that are looked ahead at most, the most accurate of those left: each multiplies what there is to look at."""
+"""Agents that are looked ahead at most, the most accurate of those left."""
+MOST_FUTURES = 3000
+"""Each agent multiplies what may be heard by the answers there are: where there are many, fewer are looked ahead."""
 LARGEST_LOSS = 3
 """Times the tolerance; a leader with which more is lost is never taken. A call saves most where least is lost."""
 
@@ -100,7 +104,9 @@ def _chance_to_take(beliefs: Mapping[str, str], rules: Rules, leader: Leader, le
 
 def _lost(groups: Groups, left: tuple[float, ...]) -> float:
     """What is lost by taking the surest answer before those who are left are heard; never less than nothing."""
-    return max(surest_after(groups, left[:FORESIGHT]) - odds(groups).surest, 0.0)
+    futures = itertools.accumulate(range(len(groups) + 1, len(groups) + 1 + FORESIGHT), operator.mul)
+    ahead = sum(one <= MOST_FUTURES for one in futures)
+    return max(surest_after(groups, left[:ahead]) - odds(groups).surest, 0.0)
 
 
 def _sorted(groups: Iterable[tuple[float, ...]]) -> Groups:

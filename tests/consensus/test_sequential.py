@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bessemer.pipelines.consensus._acts import Answered, History, Rules
 from bessemer.pipelines.consensus._count import decide, still_needed
 from bessemer.pipelines.consensus._posterior import by_answer, odds, posterior, surest_after
-from bessemer.pipelines.consensus._sequential import LARGEST_LOSS, _chance_to_take, _leader, confident
+from bessemer.pipelines.consensus._sequential import LARGEST_LOSS, MOST_FUTURES, _chance_to_take, _leader, confident
 
 accuracies = st.sampled_from((0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95))
 
@@ -75,6 +75,15 @@ def test_on_average_no_more_than_the_tolerance_is_lost(panel: list[float], toler
         return chance * loss + (1 - chance) * then
 
     assert lost({}) <= tolerance + 1e-9
+
+
+def test_a_large_panel_that_disagrees_is_looked_ahead_within_bounds() -> None:
+    panel = {f"agent-{n}": 0.6 + n / 100 for n in range(30)}
+    said = {agent: f"answer-{max(n, 1)}" for n, agent in enumerate(list(panel)[:20])}
+    before = odds.cache_info().misses
+    confident(said, Rules(policy="sequential", accuracies=panel), 2, set(panel) - said.keys())
+    confident(dict.fromkeys(said, "x"), Rules(policy="sequential", accuracies=panel), 2, set(panel) - said.keys())
+    assert odds.cache_info().misses - before < 2 * (MOST_FUTURES + 1000)
 
 
 def test_everything_that_may_be_heard_next_has_probability_one_together() -> None:
