@@ -2,12 +2,12 @@
 
     python -m benchmarks.consensus [--questions 8000] [--seed 1]
 
-Each question has one right answer and four wrong ones. With probability `correlation` a question is misleading: then
-whoever errs errs alike. An agent that reads others' answers votes for the right one, where it is shown, as often as it
-would have known it; else for any. A turn costs what its agent costs. Compared are the best agent alone, one answer of
-everybody with the most frequent taken, the protocol at full speed, asking only as many as could decide (`thrifty`), and
-stopping where by the policy's own model 0.5 or 1.5 points are lost on average (`sequential`). All ways meet the same
-questions and the same agents' answers, so that their differences are paired.
+Each question has one right answer and four wrong ones, or one. With probability `correlation` a question is
+misleading: then whoever errs errs alike. An agent that reads others' answers votes for the right one, where it is
+shown, as often as it would have known it; else for any. A turn costs what its agent costs. Compared are the best
+agent alone, one answer of everybody with the most frequent taken, the protocol at full speed, asking only as many as
+could decide (`thrifty`), and stopping where by the policy's own model 0.5 or 2 points are lost on average
+(`sequential`). All ways meet the same questions and the same agents' answers, so that their differences are paired.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ PANELS = {
     "seven alike": ((0.7, 1.0),) * 7,
 }
 """Accuracy and price of a turn, by agent."""
-CORRELATIONS = (0.0, 0.3)
-TOLERANCES = {"sequential, 0.5 points": 0.005, "sequential, 1.5 points": 0.015}
+CASES = (
+    *((panel, correlation, 5) for panel in PANELS for correlation in (0.0, 0.3)),
+    ("five alike", 0.6, 5),
+    ("seven alike", 0.6, 5),
+    ("seven alike", 0.0, 2),
+)
+"""Panel, correlation and options. The policy's own model lies between 0.0 and 0.6, with as many ways to be wrong."""
+TOLERANCES = {"sequential, 0.5 points": 0.005, "sequential, 2 points": 0.02}
 WAYS = ("best alone", "plain majority", "fast", "thrifty", *TOLERANCES)
 Z = NormalDist().inv_cdf(0.975)
 
@@ -51,11 +57,11 @@ class Played(NamedTuple):
 class Question:
     """One question, and what every agent says to it in every round, whoever is asked first."""
 
-    def __init__(self, seed: int, number: int, agents: Sequence[Agent], correlation: float) -> None:
+    def __init__(self, seed: int, number: int, agents: Sequence[Agent], correlation: float, options: int = 5) -> None:
         self._name = f"{seed}/{number}"
         chance = random.Random(self._name)
         # The protocol's last resort is the smaller content hash: the right answer has it as often as any other.
-        self.right, *self._wrong = chance.sample(OPTIONS, len(OPTIONS))
+        self.right, *self._wrong = chance.sample(OPTIONS[:options], options)
         self._trap = chance.choice(self._wrong) if chance.random() < correlation else ""
         self.agents = {f"a{n}": agent for n, agent in enumerate(agents)}
 
@@ -117,10 +123,10 @@ def ask(question: Question, way: str) -> Played:
     return Played(right, sum(one.price for one in panel.values()))
 
 
-def measure(name: str, correlation: float, questions: int, seed: int) -> list[dict[str, object]]:
+def measure(name: str, correlation: float, options: int, questions: int, seed: int) -> list[dict[str, object]]:
     """One panel under every way of asking, each beside one answer of everybody."""
     agents = [Agent(*one) for one in PANELS[name]]
-    asked = [Question(seed, number, agents, correlation) for number in range(questions)]
+    asked = [Question(seed, number, agents, correlation, options) for number in range(questions)]
     everybody = sum(one.price for one in agents)
     played = {way: [ask(question, way) for question in asked] for way in WAYS}
     rows: list[dict[str, object]] = []
@@ -132,6 +138,7 @@ def measure(name: str, correlation: float, questions: int, seed: int) -> list[di
             {
                 "panel": name,
                 "correlation": correlation,
+                "options": options,
                 "asked": way,
                 "accuracy": round(share, 4),
                 "low": round(low, 4),
@@ -172,7 +179,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    panels = [(name, correlation, given.questions, given.seed) for name in PANELS for correlation in CORRELATIONS]
+    panels = [(*case, given.questions, given.seed) for case in CASES]
     with ProcessPoolExecutor() as pool:
         for rows in pool.map(measure, *zip(*panels, strict=True)):
             for row in rows:

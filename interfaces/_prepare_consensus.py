@@ -50,7 +50,7 @@ class PanelRequest:
     rule: str = "majority"
     quorum: int | None = None
     policy: str = "default"
-    tolerance: float = 0.015
+    tolerance: float = 0.02
     pace: str = "fast"
     max_rounds: int = 3
     cost_budget: MicroDollars | None = None
@@ -73,6 +73,10 @@ def prepare_consensus(request: PanelRequest, settings: Settings) -> Prepared:
         return _by_probes(request, settings, notices)
     if request.quorum is not None and request.quorum > len(backends):
         raise UsageError(f"--quorum {request.quorum} is more than the {len(backends)} backends; lower it or add some")
+    if request.policy == "sequential" and request.rule != "majority":
+        raise UsageError(
+            f"--policy sequential stops below a majority and cannot keep --rule {request.rule}; leave out one of them"
+        )
     criteria = user_criteria(
         Request(criteria=request.criteria, criteria_file=request.criteria_file, criteria_preset=request.criteria_preset)
     )

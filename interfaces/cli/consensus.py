@@ -46,7 +46,7 @@ Tolerance = Annotated[
         "--tolerance",
         min=0.001,
         max=0.49,
-        help="Sequential: share of right answers it may lose.",
+        help="Sequential: share of right answers it may lose, against one answer of each.",
         rich_help_panel=DECIDING,
     ),
 ]
@@ -78,7 +78,7 @@ def consensus(
     rule: Rule = "majority",
     quorum: Quorum = None,
     policy: Policy = "default",
-    tolerance: Tolerance = 0.015,
+    tolerance: Tolerance = 0.02,
     pace: Pace = "fast",
     max_rounds: MaxRounds = 3,
     context: Context = None,

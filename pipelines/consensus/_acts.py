@@ -93,10 +93,10 @@ class Rules(_Frozen):
     policy: Policy = "default"
     """`massgen`: most valid votes, else the first submitted; its outcome may depend on the order of submission.
     `sequential`: also stops below a majority, once hearing everybody would hardly be right more often."""
-    tolerance: float = Field(default=0.015, gt=0, lt=0.5)
-    """For `sequential`: how much less often than with everybody heard it may be right on average, by the accuracies."""
+    tolerance: float = Field(default=0.02, gt=0, lt=0.5)
+    """For `sequential`: how much less often right it may be, on average, than the likeliest of one answer of each."""
     seed: int = 0
-    """For `sequential`: draws which leaders are taken with which more than the tolerance is lost."""
+    """For `sequential`: decides the draws where stopping would lose more than the tolerance."""
     accuracies: dict[str, float] = Field(default_factory=dict)
     """By agent, for `sequential`: how often it is right, 0 to 1; who is not named has no record."""
     weights: dict[str, int] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from bessemer.cluster.files import write_atomic
 from bessemer.cluster.money import format_usd
 from bessemer.pipelines._base import ENDINGS, Ending
 from bessemer.pipelines.consensus._acts import Answered, dropped_agents
-from bessemer.pipelines.consensus._count import Decision, count, to_ask
+from bessemer.pipelines.consensus._count import Decision, count, not_heard, stands_for, to_ask
 from bessemer.pipelines.consensus._panel import Panel
 from bessemer.pipelines.consensus._plan import AgentSummary, ConsensusOutcome, Doubt, Heard, NextDollar
 from bessemer.pipelines.consensus._records import vote_rows
@@ -162,7 +162,8 @@ def _explained(panel: Panel, decision: Decision | None, ending: Ending) -> str:
         "agreement": f"the same answer was written independently: {split}",
         "score": "each of two agents scored the other's answer; the higher score won"
         + tie.get(decision.tie_broken_by, ""),
-        "posterior": f"{split}; by measured accuracies it is wrong in {100 * (decision.error or 0):.1f} % of cases",
+        "posterior": f"{split}; by their records and a model of agents it is wrong in "
+        f"{100 * (decision.error or 0):.1f} % of cases",
         "only_answer": "there is no other answer, and too few voted for it",
         "forced": f"forced without a majority after {decision.round} rounds: {split}"
         + tie.get(decision.tie_broken_by, ", a tie broken by who submitted first"),
@@ -175,27 +176,31 @@ def _wrote(heard: Heard, decision: Decision | None) -> bool:
 
 
 def _agents(panel: Panel, decision: Decision | None) -> tuple[AgentSummary, ...]:
-    voters = count(panel.history, panel.rules, max(panel.number, 1)).voters
+    found = count(panel.history, panel.rules, max(panel.number, 1))
+    early = decision is not None and decision.how == "posterior"
+    stand = stands_for(panel.history, found, max(panel.number, 1)) if early else found.voters
     gone = dropped_agents(panel.history, max(panel.number, 1))
-    found = []
+    summaries = []
     for agent, backend in panel.backends.items():
         mine = sorted((one for one in panel.heard if one.act.agent == agent), key=lambda one: one.act.round)
-        found.append(
+        summaries.append(
             AgentSummary(
                 agent=agent,
                 backend=backend,
                 value=panel.value(backend),
                 answered=any(isinstance(one.act, Answered) for one in mine),
-                stands_for_winner=decision is not None and voters.get(agent, "") == decision.answer != "",
+                stands_for_winner=decision is not None and stand.get(agent, "") == decision.answer != "",
                 last=mine[-1].act.kind if mine else "not_asked",
                 dropped=agent in gone,
             )
         )
-    return tuple(found)
+    return tuple(summaries)
 
 
 async def _next_dollar(panel: Panel, decision: Decision | None) -> NextDollar:
     """What more money would have bought, and the cheapest piece of it."""
+    if decision is not None and decision.how == "posterior":
+        return _votes_not_bought(panel)
     if decision is not None and not decision.forced and decision.answer and len(panel.plan.backends) > 1:
         return NextDollar(buys="nothing", text="nothing: votes still out could not change the decision")
     if len(panel.plan.backends) == 1:
@@ -210,3 +215,13 @@ async def _next_dollar(panel: Panel, decision: Decision | None) -> NextDollar:
         return NextDollar(buys="votes", at_most=min(prices), text=text)
     text = f"another round of {len(waiting)} turns at most {format_usd(sum(prices))}; the rounds were used up"
     return NextDollar(buys="round", at_most=min(prices), text=text)
+
+
+def _votes_not_bought(panel: Panel) -> NextDollar:
+    """Of a decision below a majority: the turns of the round that were not needed for it."""
+    waiting = not_heard(panel.history, panel.rules, panel.number)
+    prices = [panel.last_worst[agent] for agent in waiting if agent in panel.last_worst]
+    if not prices:
+        return NextDollar(buys="nothing", text="nothing in this round: everybody has been heard")
+    text = f"{len(waiting)} more turns; by the records they would hardly make the decision right more often"
+    return NextDollar(buys="votes", at_most=min(prices), text=text)

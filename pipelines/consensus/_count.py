@@ -134,8 +134,9 @@ def decide(history: History, rules: Rules, number: int) -> Decision | None:
     found = count(history, rules, number)
     if scored := _by_scores(history, found, number):
         return scored
-    if rules.policy == "sequential" and (confident := _confident(history, rules, found, number)):
-        return confident
+    majority = _majority(found)
+    if rules.policy == "sequential" and not majority and (early := _confident(history, rules, found, number)):
+        return early
     if len(found.voters) < found.quorum or not found.electorate:
         return None
     complete = _is_complete(history, rules, number)
@@ -147,7 +148,7 @@ def decide(history: History, rules: Rules, number: int) -> Decision | None:
         # Whoever wrote the answer stands for it until they vote otherwise, which they may do last.
         winner = _unanimous(history, found) if complete else ""
     else:
-        winner = next((one for one, votes in found.votes.items() if 2 * votes > found.weight), "")
+        winner = majority
     if not winner:
         return None
     for_it = {agent for agent, target in found.voters.items() if target == winner}
@@ -245,23 +246,28 @@ def still_needed(history: History, rules: Rules, number: int) -> int:
     heaviest = max((rules.weight_of(agent) for agent in found.electorate), default=1) or 1
     lacking = -(-(found.weight // 2 + 1 - lead) // heaviest)
     if rules.policy == "sequential":
-        acted = {act.agent for act in history.acts if act.round == number}
-        beliefs, electorate = _beliefs(history, found, number), set(found.electorate)
-        return fewest_to_confidence(
-            beliefs, rules, found.quorum, electorate - acted, electorate - beliefs.keys(), max(lacking, 1)
-        )
+        beliefs, asked = stands_for(history, found, number), not_heard(history, rules, number)
+        left = asked if number == 1 else set[str]()
+        return fewest_to_confidence(beliefs, rules, found.quorum, asked, left, max(lacking, 1))
     return max(lacking, 1)
 
 
-def _beliefs(history: History, found: Count, number: int) -> dict[str, str]:
-    """What each agent stands for: its vote that counts, else its own answer."""
+def stands_for(history: History, found: Count, number: int) -> dict[str, str]:
+    """What each agent of the electorate stands for: its vote that counts, else its own answer."""
     own = {agent: one.answer for agent, one in standing_answers(history, number).items()}
-    return {**own, **found.voters}
+    return {agent: answer for agent, answer in {**own, **found.voters}.items() if agent in found.electorate}
+
+
+def not_heard(history: History, rules: Rules, number: int) -> set[str]:
+    """Agents that are to act in the round and did not yet."""
+    return set(to_ask(history, rules, number)) - {act.agent for act in history.acts if act.round == number}
 
 
 def _confident(history: History, rules: Rules, found: Count, number: int) -> Decision | None:
-    beliefs = _beliefs(history, found, number)
-    leader = confident(beliefs, rules, found.quorum, set(found.electorate) - beliefs.keys())
+    beliefs = stands_for(history, found, number)
+    # In later rounds agents change their minds, of which there is no model: only an error within the tolerance counts.
+    left = not_heard(history, rules, number) if number == 1 else set[str]()
+    leader = confident(beliefs, rules, found.quorum, left)
     if leader is None:
         return None
     about = {"votes": leader.votes, "counted": len(beliefs), "error": round(leader.error, 4)}
@@ -316,6 +322,11 @@ def _has_other_author(history: History, agent: str, answer: str) -> bool:
 def _is_complete(history: History, rules: Rules, number: int) -> bool:
     acted = {act.agent for act in history.acts if act.round == number}
     return set(to_ask(history, rules, number)) <= acted
+
+
+def _majority(found: Count) -> str:
+    """The answer with more than half of the electorate's weight, or nothing."""
+    return next((one for one, votes in found.votes.items() if 2 * votes > found.weight), "")
 
 
 def _most_of_the_valid(found: Count) -> str:

@@ -38,8 +38,8 @@ class ConsensusPlan(Plan):
     rule: RuleName = "majority"
     quorum: int | None = Field(default=None, ge=1)
     policy: Policy = "default"
-    tolerance: float = Field(default=0.015, gt=0, lt=0.5)
-    """For the policy `sequential`: how much less often than with everybody heard it may be right."""
+    tolerance: float = Field(default=0.02, gt=0, lt=0.5)
+    """For the policy `sequential`: how much less often right it may be than the likeliest of one answer of each."""
     max_rounds: int = Field(default=3, ge=1, le=3)
     pace: Pace = "fast"
     """`thrifty` asks only as many at once as could decide the round; slower, and cheaper where agents agree."""

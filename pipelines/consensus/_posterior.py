@@ -72,7 +72,7 @@ def odds(groups: Groups) -> Odds:
     return Odds(right, _log_sum([*right, all_wrong + _log_split(sizes)]))
 
 
-def _heard_next(groups: Groups, accuracy: float) -> Iterator[tuple[Groups, float]]:
+def heard_next(groups: Groups, accuracy: float) -> Iterator[tuple[Groups, float]]:
     """What the groups may be when one more agent is heard, sorted, with the probability of each."""
     now = odds(groups).together
     for n in range(len(groups) + 1):
@@ -86,7 +86,7 @@ def surest_after(groups: Groups, left: tuple[float, ...]) -> float:
     """The expected probability of whichever answer is most likely right once all that are `left` have been heard."""
     if not left:
         return odds(groups).surest
-    return math.fsum(chance * surest_after(then, left[1:]) for then, chance in _heard_next(groups, left[0]))
+    return math.fsum(chance * surest_after(then, left[1:]) for then, chance in heard_next(groups, left[0]))
 
 
 def _log_split(sizes: list[int]) -> float:

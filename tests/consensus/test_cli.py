@@ -32,6 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["x", "--mode", "poetry", *PANEL], "'poetry'", "evaluate, general"),
         (["x", "--rule", "loudest", *PANEL], "'loudest'", "majority, weighted, ranked, unanimous"),
         (["x", "--policy", "none", *PANEL], "'none'", "default, massgen, sequential"),
+        (["x", "--policy", "sequential", "--rule", "unanimous", *PANEL], "--rule unanimous", "leave out one"),
+        (["x", "--tolerance", "0.7", *PANEL], "0.7", ""),
         (["x", "--pace", "slow", *PANEL], "'slow'", "fast, thrifty"),
         (["x", "--quorum", "4", *PANEL], "--quorum 4", "lower it"),
         (["x", "--max-rounds", "4", *PANEL], "4", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from bessemer.cluster.lake import Publisher
+from bessemer.cluster.records import VoteRecord
 from bessemer.pipelines.planning import PlanFolder
 from tests.consensus._world import PanelWorld, answered, rule, voted
 from tests.crash._world import done, kill, launched
+from tests.lake._outbox import Outbox
 from tests.planning._scenario import CYCLE, SOUND
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -224,6 +228,27 @@ def test_every_rule_decides_and_says_how(world: PanelWorld) -> None:
     ):
         outcome, code = ended(world, *flags)
         assert (code, outcome["decision"]["how"], outcome["by"]) == (0, how, ["scripted/a"])
+
+
+@pytest.mark.long
+def test_agents_with_a_record_that_agree_decide_below_a_majority(world: PanelWorld) -> None:
+    votes = Outbox()
+    for number in range(150):
+        row = VoteRecord(run="before", backend=f"scripted/{'pqrst'[number % 5]}", target_hash="x", won=number % 10 < 9)
+        record = row.to_lake()
+        votes.put(record.table, record.row)
+    asyncio.run(Publisher(world.lake.url, "before", "before", votes).publish_once())
+    # What the votes say of each agent is read once a minute.
+    time.sleep(61)
+    world.script(rule(answered("It is 42.")), price=1)
+    outcome, code = ended(world, "--policy", "sequential", agents="p q r s t")
+    assert (code, outcome["ending"], outcome["decision"]["how"]) == (0, "decided", "posterior")
+    assert (outcome["calls"], outcome["decision"]["votes"], outcome["decision"]["counted"]) == (2, 2, 2)
+    assert outcome["decision"]["error"] < 0.02
+    assert sum(agent["stands_for_winner"] for agent in outcome["agents"]) == 2
+    assert outcome["next_dollar"]["buys"] == "votes"
+    assert outcome["next_dollar"]["text"].startswith("3 more turns")
+    assert outcome["next_dollar"]["at_most"] > 0
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bessemer.pipelines.consensus._acts import Answered, History, Rules
+from bessemer.pipelines.consensus._acts import Act, Answered, Dropped, Failed, History, Rules, Voted
 from bessemer.pipelines.consensus._count import decide, still_needed
-from bessemer.pipelines.consensus._posterior import by_answer, odds, posterior, surest_after
+from bessemer.pipelines.consensus._posterior import Groups, by_answer, heard_next, odds, posterior, surest_after
 from bessemer.pipelines.consensus._sequential import LARGEST_LOSS, MOST_FUTURES, _chance_to_take, _leader, confident
 
 accuracies = st.sampled_from((0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95))
@@ -66,11 +67,10 @@ def test_on_average_no_more_than_the_tolerance_is_lost(panel: list[float], toler
             more = {**beliefs, left[0]: answer}
             groups = tuple(sorted(by_answer(more, named).values()))
             then += math.exp(odds(groups).together - odds(now).together) * lost(more)
-        if not beliefs or _leader(beliefs, rules).votes < quorum or _leader(beliefs, rules).error >= 0.5:
+        if not beliefs or _leader(beliefs, rules).votes < quorum:
             return then
-        accurate = tuple(sorted((named[one] for one in left), reverse=True))
-        chance = _chance_to_take(beliefs, rules, _leader(beliefs, rules), accurate)
-        loss = surest_after(now, accurate) - odds(now).surest
+        chance = _chance_to_take(beliefs, rules, _leader(beliefs, rules), left)
+        loss = surest_after(now, tuple(sorted(named[one] for one in left))) - odds(now).surest
         assert chance == 0 or loss <= LARGEST_LOSS * tolerance + 1e-12
         return chance * loss + (1 - chance) * then
 
@@ -86,6 +86,57 @@ def test_a_large_panel_that_disagrees_is_looked_ahead_within_bounds() -> None:
     assert odds.cache_info().misses - before < 2 * (MOST_FUTURES + 1000)
 
 
+@pytest.mark.parametrize(("size", "accuracy"), [(9, 0.7), (15, 0.6), (20, 0.55), (25, 0.7)])
+def test_the_tolerance_holds_for_panels_too_large_to_look_ahead(size: int, accuracy: float) -> None:
+    named = {f"agent-{n}": accuracy for n in range(size)}
+    rules = Rules(policy="sequential", accuracies=named)
+
+    @functools.cache
+    def lost(groups: Groups) -> float:
+        heard = sum(len(group) for group in groups)
+        if heard == size:
+            return 0.0
+        then = math.fsum(chance * lost(more) for more, chance in heard_next(groups, accuracy))
+        agents = iter(named)
+        beliefs = {next(agents): f"answer-{n}" for n, group in enumerate(groups) for _ in group}
+        if heard < 2 or _leader(beliefs, rules).votes < 2:
+            return then
+        chance = _chance_to_take(beliefs, rules, _leader(beliefs, rules), set(agents))
+        return chance * (surest_after(groups, (accuracy,) * (size - heard)) - odds(groups).surest) + (1 - chance) * then
+
+    assert lost(()) <= rules.tolerance
+
+
+def test_from_the_second_round_only_an_error_within_the_tolerance_decides() -> None:
+    panel = tuple("abcdefg")
+    rules = Rules(policy="sequential", accuracies=dict.fromkeys(panel, 0.8))
+    acts: list[Act] = [Answered(agent=a, round=1, answer=x) for a, x in zip("abcdef", "xxyyzw", strict=True)]
+    history = History(panel=panel, acts=(*acts, Failed(agent="g", round=1, failure="auth", final=True)))
+    assert decide(history, rules, 1) is None
+    moved = Voted(agent="e", round=2, shown=("w", "x", "y"), target="x", ranking=("x",))
+    assert decide(history.adding(moved), rules, 2) is None
+
+
+def test_a_majority_decides_before_an_estimate_does() -> None:
+    panel = tuple("abcde")
+    rules = Rules(policy="sequential", accuracies=dict(zip(panel, (0.95, 0.95, 0.55, 0.55, 0.55), strict=True)))
+    said = tuple(Answered(agent=a, round=1, answer=x) for a, x in zip(panel, "xxyyy", strict=True))
+    decision = decide(History(panel=panel, acts=said), rules, 1)
+    assert decision is not None
+    assert (decision.answer, decision.how) == ("y", "agreement")
+
+
+def test_who_was_dropped_stands_for_nothing() -> None:
+    panel = tuple("abcde")
+    rules = Rules(policy="sequential", accuracies=dict.fromkeys(panel, 0.95))
+    said: list[Act] = [Answered(agent=a, round=1, answer=a) for a in panel]
+    gone = [Dropped(agent=a, round=2) for a in "cde"]
+    votes = [Voted(agent=a, round=2, shown=("c",), target="c", ranking=("c",)) for a in "ab"]
+    decision = decide(History(panel=panel, acts=(*said, *gone, *votes)), rules, 2)
+    assert decision is not None
+    assert (decision.votes, decision.counted, decision.electorate) == (2, 2, 2)
+
+
 def test_everything_that_may_be_heard_next_has_probability_one_together() -> None:
     now = ((0.6, 0.8), (0.7,))
     then = [((0.6, 0.7, 0.8), (0.7,)), ((0.6, 0.8), (0.7, 0.7)), ((0.6, 0.8), (0.7,), (0.7,))]
@@ -96,7 +147,7 @@ def test_of_leaders_with_which_more_is_lost_the_seed_takes_the_share_that_keeps_
     beliefs = {"a": "x", "b": "x"}
     panel = dict.fromkeys("abcdefg", 0.7)
     rules = Rules(policy="sequential", accuracies=panel)
-    chance = _chance_to_take(beliefs, rules, _leader(beliefs, rules), (0.7,) * 5)
+    chance = _chance_to_take(beliefs, rules, _leader(beliefs, rules), set("cdefg"))
     assert 0.1 < chance < 0.9
     taken = [confident(beliefs, rules.model_copy(update={"seed": seed}), 2, set("cdefg")) for seed in range(4000)]
     assert sum(one is not None for one in taken) / len(taken) == pytest.approx(chance, abs=0.04)
