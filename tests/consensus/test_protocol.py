@@ -110,7 +110,10 @@ def test_the_winner_depends_on_no_order_of_arrival_and_no_name(
     generator.shuffle(panel)
     renamed = History(panel=tuple(panel), acts=tuple(a.model_copy(update={"agent": called[a.agent]}) for a in acts))
     weights, accuracies = ({called[one]: x for one, x in of.items()} for of in (rules.weights, rules.accuracies))
-    assert replay(renamed, rules.model_copy(update={"weights": weights, "accuracies": accuracies})) == decided
+    also = rules.model_copy(update={"weights": weights, "accuracies": accuracies})
+    assert replay(renamed, also) == decided
+    for number in (1, 2, 3):
+        assert still_needed(renamed.upto(number), also, number) == still_needed(history.upto(number), rules, number)
 
 
 @given(games)
