@@ -77,13 +77,16 @@ def test_on_average_no_more_than_the_tolerance_is_lost(panel: list[float], toler
     assert lost({}) <= tolerance + 1e-9
 
 
-def test_a_large_panel_that_disagrees_is_looked_ahead_within_bounds() -> None:
-    panel = {f"agent-{n}": 0.6 + n / 100 for n in range(30)}
-    said = {agent: f"answer-{max(n, 1)}" for n, agent in enumerate(list(panel)[:20])}
+@pytest.mark.parametrize(("answers", "left"), [(1, 5), (1, 6), (2, 5), (3, 4), (10, 4), (19, 2), (19, 10)])
+def test_what_may_be_heard_is_looked_ahead_within_bounds(answers: int, left: int) -> None:
+    """With an accuracy of its own for every agent, so that no two futures are alike."""
+    panel = {f"agent-{n}": 0.6 + n / 100 for n in range(answers + 1 + left)}
+    names = list(panel)
+    said = {agent: f"answer-{max(n, 1)}" for n, agent in enumerate(names[: answers + 1])}
+    rules = Rules(policy="sequential", tolerance=0.3, accuracies=panel)
     before = odds.cache_info().misses
-    confident(said, Rules(policy="sequential", accuracies=panel), 2, set(panel) - said.keys())
-    confident(dict.fromkeys(said, "x"), Rules(policy="sequential", accuracies=panel), 2, set(panel) - said.keys())
-    assert odds.cache_info().misses - before < 2 * (MOST_FUTURES + 1000)
+    _chance_to_take(said, rules, _leader(said, rules), names[answers + 1 :])
+    assert odds.cache_info().misses - before < 2 * MOST_FUTURES
 
 
 @pytest.mark.parametrize(("size", "accuracy"), [(9, 0.7), (15, 0.6), (20, 0.55), (25, 0.7)])
@@ -127,14 +130,15 @@ def test_a_majority_decides_before_an_estimate_does() -> None:
 
 
 def test_who_was_dropped_stands_for_nothing() -> None:
-    panel = tuple("abcde")
-    rules = Rules(policy="sequential", accuracies=dict.fromkeys(panel, 0.95))
+    panel = tuple("abcdefg")
+    rules = Rules(policy="sequential", accuracies=dict.fromkeys(panel, 0.98))
     said: list[Act] = [Answered(agent=a, round=1, answer=a) for a in panel]
     gone = [Dropped(agent=a, round=2) for a in "cde"]
     votes = [Voted(agent=a, round=2, shown=("c",), target="c", ranking=("c",)) for a in "ab"]
     decision = decide(History(panel=panel, acts=(*said, *gone, *votes)), rules, 2)
     assert decision is not None
-    assert (decision.votes, decision.counted, decision.electorate) == (2, 2, 2)
+    assert decision.how == "posterior"
+    assert (decision.votes, decision.counted, decision.electorate) == (2, 4, 4)
 
 
 def test_everything_that_may_be_heard_next_has_probability_one_together() -> None:
