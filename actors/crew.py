@@ -10,10 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from bessemer.actors._backend_service import book_of
-from bessemer.actors._hosts import backend_client, keeper_ref, lake_ref, reviewer_ref
+from bessemer.actors._hosts import backend_client, lake_ref, reviewer_ref
 from bessemer.actors._jobs import QUEUE_SECONDS
 from bessemer.actors._journal import OVERNIGHT_SECONDS, StepJournal
-from bessemer.actors._ledger_reads import LedgerReads
 from bessemer.actors._people import People
 from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.actors.apart import Builders, BuildJob, Machines, Measurement, Probers
@@ -27,7 +26,7 @@ from bessemer.actors.reviewer_host import Reviewed, ReviewJob
 from bessemer.actors.reviewers import ReadingCaller, ReadOnlyFiles
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.home import Home
-from bessemer.cluster.ledger.operations import LakeRecord, Spending
+from bessemer.cluster.ledger.operations import LakeRecord, ReadLeft, ReadSpending, Spending
 from bessemer.cluster.prices import PriceBook
 from bessemer.cluster.records import ParticipationRecord
 from bessemer.cluster.run import Run, Step, Ticket
@@ -41,7 +40,6 @@ class Crew:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.ledger = LedgerReads(keeper_ref(home))
         self.lake = lake_ref(home)
         machines = Machines()
         self.builders = Builders(home, machines)
@@ -136,11 +134,11 @@ class RunCrew:
         return await self._spent(self._run.prefix + path)
 
     async def _spent(self, path: str) -> Spending:
-        return await self._crew.ledger.spending(self._run.id, path)
+        return await self._run.ledger.read_spending(ReadSpending(run=self._run.id, path=path))
 
     async def left(self) -> int | None:
         """Micro-dollars left under the tightest cap; None where there is none. To be observed where it steers."""
-        return await self._crew.ledger.left(self._run.id)
+        return await self._run.ledger.read_left(ReadLeft(run=self._run.id))
 
     async def worst_cases(self, requests: Sequence[ModelRequest]) -> list[int]:
         """What each call would reserve, in micro-dollars. Raises UnpricedModel."""

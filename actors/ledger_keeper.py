@@ -52,7 +52,7 @@ class LedgerKeeper(Living):
         self._opening = asyncio.Lock()
         self._kept: _Kept | None = None
         self._away: _Away | None = None
-        self._line = LineServer(self.answer)
+        self._line = LineServer(self.apply)
         if self._file:
             # A server orders its keepers by locks on rows; a file has one keeper, for speed.
             self._lock = KeeperLock(Path(self._home.state_dir) / "ledger.lock")
@@ -62,7 +62,7 @@ class LedgerKeeper(Living):
 
     @reply
     async def line(self, payload: bytes) -> dict[str, str]:
-        """Where `answer` is reached without Ray between."""
+        """Where `apply` is reached without Ray between."""
         return await self._line.where()
 
     async def apply(self, payload: bytes) -> bytes:
@@ -75,13 +75,6 @@ class LedgerKeeper(Living):
             self._went_away(error)
             return f"!{type(error).__name__} {error.message}".encode()
         return answers_json.dump_json(answers)
-
-    async def answer(self, payload: bytes) -> bytes:
-        """A list is one of operations; anything else is a question with the method it is for as `ask`."""
-        if payload.startswith(b"["):
-            return await self.apply(payload)
-        answered: bytes = await {"spending": self.spending, "left": self.left}[decode(payload)["ask"]](payload)
-        return answered
 
     async def _open(self) -> _Kept:
         """The ledger, opened when it is first needed: a server may be away while this host starts."""
@@ -146,18 +139,6 @@ class LedgerKeeper(Living):
         rows = await self._read(Ledger.batched, decode(payload)["provider"])
         wanted = {"attempt", "run", "path", "state", "batch", "submitted_at", "detail"}
         return [row.model_dump(mode="json", include=wanted) for row in rows]
-
-    @reply
-    async def spending(self, payload: bytes) -> dict[str, int]:
-        """Calls, tokens and micro-dollars of a run, or of one of its steps with everything below it."""
-        message = decode(payload)
-        spent = await self._read(Ledger.spent, message["run"], message["path"])
-        return spent.model_dump()
-
-    @reply
-    async def left(self, payload: bytes) -> int | None:
-        """Micro-dollars left under the tightest cap of a run; None where it has none."""
-        return await self._read(Ledger.left, decode(payload)["run"])
 
     @reply
     async def budgets(self, payload: bytes) -> list[dict[str, Any]]:

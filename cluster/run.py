@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from bessemer.cluster import telemetry
+from bessemer.cluster._behind import WrittenBehind
 from bessemer.cluster.errors import (
     BessemerError,
     Cancelled,
@@ -102,7 +103,8 @@ class Step:
 class _Execution:
     """What all parts of a run in this process share."""
 
-    def __init__(self, first: bool) -> None:
+    def __init__(self, ledger: LedgerClient, first: bool) -> None:
+        self.behind = WrittenBehind(ledger)
         self.opened: set[str] = set()
         self.under_way: set[str] = set()
         self.let_go: set[str] = set()
@@ -158,7 +160,7 @@ class Run:
         """For how long the ledger holds the run for its owner after each renewal."""
         self.prefix = ""
         """What comes before every path and name of this part of the run; empty for the whole."""
-        self._execution = _Execution(first)
+        self._execution = _Execution(ledger, first)
         self._elapsed = 0.0
         self._since = time.monotonic()
 
@@ -173,12 +175,18 @@ class Run:
         part.directory.mkdir(parents=True, exist_ok=True)
         return part
 
-    async def step(self, path: str, work: Callable[[Step], Awaitable[M]], *, result: type[M]) -> M:
+    async def step(
+        self, path: str, work: Callable[[Step], Awaitable[M]], *, result: type[M], derived: bool = False
+    ) -> M:
         """Do `work` once and remember what it returned.
 
-        Returns a validated `result`, live or replayed. Raises JournalDiverged if the path was opened before in this
-        execution: a branch that runs beside another needs a path of its own. Raises Cancelled once `stop` was called,
-        unless the step is done, and StepOverdue after `step_seconds`.
+        Returns a validated `result`, live or replayed. It is durable then, unless it is `derived`: what follows from
+        the outcomes of the step's calls alone is written a moment later, and at the latest before the run is closed,
+        for a crash before that leads to the same result again.
+
+        Raises JournalDiverged if the path was opened before in this execution: a branch that runs beside another needs
+        a path of its own. Raises Cancelled once `stop` was called, unless the step is done, and StepOverdue after
+        `step_seconds`.
         """
         path = self.prefix + path
         execution = self._execution
@@ -197,12 +205,14 @@ class Run:
                 step = Step(self._ticket(path), self.ledger)
                 made = await self._in_time(path, work(step))
             value = made.model_dump(mode="json")
-            finished = await self.ledger.finish_step(
-                FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
-            )
+            end = FinishStep(run=self.id, path=path, epoch=self.epoch, result=value, rows=step.rows)
+            if derived:
+                execution.behind.add(end)
+            else:
+                value = (await self.ledger.finish_step(end)).result
         finally:
             execution.end(path)
-        return result.model_validate(finished.result)
+        return result.model_validate(value)
 
     async def _in_time(self, path: str, work: Awaitable[M]) -> M:
         limit = asyncio.timeout(self.step_seconds)
@@ -267,6 +277,7 @@ class Run:
 
     async def close(self, status: RunStatus, *rows: LakeRecord) -> None:
         """End the run, or with `interrupted` free it for another process."""
+        await self._execution.behind.all_written()
         await self.ledger.close_run(CloseRun(run=self.id, epoch=self.epoch, status=status, rows=rows))
 
     def _ticket(self, path: str) -> Ticket:

@@ -74,7 +74,9 @@ async def score(run: Run, crew: RunCrew, plan: ScorePlan) -> ScoreOutcome:
 
     async def one(item: Item) -> Scored:
         async with slots:
-            return await run.step(f"item/{item.id}", lambda step: _score(step, crew, plan, item), result=Scored)
+            return await run.step(
+                f"item/{item.id}", lambda step: _score(step, crew, plan, item), result=Scored, derived=True
+            )
 
     scored, refused = await side_by_side(one(item) for item in plan.items)
     ending: Ending = "budget" if refused else "passed" if all(one.score is not None for one in scored) else "not_judged"

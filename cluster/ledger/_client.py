@@ -23,12 +23,15 @@ from bessemer.cluster.ledger.operations import (
     FinishStep,
     GiveUp,
     Leased,
+    Left,
     Observe,
     Observed,
     Opened,
     OpenRun,
     Operation,
     Outcome,
+    ReadLeft,
+    ReadSpending,
     Recall,
     Recalled,
     Record,
@@ -40,6 +43,8 @@ from bessemer.cluster.ledger.operations import (
     Resolve,
     SetCap,
     Settle,
+    Spending,
+    Spent,
     StepState,
     Submit,
     Submitted,
@@ -179,6 +184,13 @@ class LedgerClient:
 
     async def recall(self, operation: Recall, /) -> Recalled:
         return await self._one(operation, Recalled)
+
+    async def read_spending(self, operation: ReadSpending, /) -> Spending:
+        return (await self._one(operation, Spent)).spending
+
+    async def read_left(self, operation: ReadLeft, /) -> int | None:
+        """Micro-dollars under the tightest cap; None where there is none."""
+        return (await self._one(operation, Left)).left
 
     async def record(self, operation: Record, /) -> Done:
         return await self._one(operation, Done)

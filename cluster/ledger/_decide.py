@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bessemer.cluster.errors import LedgerRefusal
-from bessemer.cluster.ledger import _attempts, _journal, _queue, _runs
+from bessemer.cluster.ledger import _attempts, _journal, _queue, _runs, _spending
 from bessemer.cluster.ledger._rows import Work
 from bessemer.cluster.ledger._values import NotStorable, refuse
 from bessemer.cluster.ledger.operations import (
@@ -19,6 +19,8 @@ from bessemer.cluster.ledger.operations import (
     Observe,
     OpenRun,
     Operation,
+    ReadLeft,
+    ReadSpending,
     Recall,
     Record,
     Release,
@@ -58,6 +60,8 @@ _DECIDE: dict[type, Callable[[Work, Any], Answer]] = {
     FinishStep: _journal.finish_step,
     Observe: _journal.observe,
     Recall: _journal.recall,
+    ReadSpending: _spending.read_spending,
+    ReadLeft: _spending.read_left,
     Record: _journal.record,
     SetCap: _journal.set_cap,
     AddTasks: _queue.add_tasks,

@@ -10,7 +10,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from bessemer.cluster.collector import calm_collector
 from bessemer.cluster.errors import BessemerError, LedgerUnavailable
 from bessemer.cluster.ledger._ledger import Ledger
-from bessemer.cluster.ledger.operations import Answer, Operation
+from bessemer.cluster.ledger.operations import Answer, Operation, ReadSpending
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,8 +44,8 @@ class GroupCommit:
         """`max_group` operations make one transaction; callers wait while `max_waiting` operations are queued.
 
         `own_process` says that this process does little else: then Python's garbage collector is set up for it.
-        Groups of at most `at_once` operations are committed on the event loop, which stands still meanwhile: waking a
-        thread costs as much as they do.
+        Groups of at most `at_once` operations that sum nothing up are committed on the event loop, which stands still
+        meanwhile: waking a thread costs as much as they do.
         """
         if own_process:
             calm_collector()
@@ -108,7 +108,7 @@ class GroupCommit:
             while self._members:
                 await self._gather()
                 group = self._take()
-                if sum(len(member.operations) for member in group) <= self._at_once:
+                if self._is_quick(group):
                     results = self._apply(group)
                 else:
                     results = await loop.run_in_executor(self._thread, self._apply, group)
@@ -146,6 +146,11 @@ class GroupCommit:
         if self._room is not None:
             self._room.set()
         return group
+
+    def _is_quick(self, group: list[_Member]) -> bool:
+        """Whether the event loop may stand still for it. A sum is over as many calls as a run ever made."""
+        operations = [operation for member in group for operation in member.operations]
+        return len(operations) <= self._at_once and not any(isinstance(one, ReadSpending) for one in operations)
 
     def _apply(self, group: list[_Member]) -> list[Result]:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Dialect, Table, bindparam, func, select, tuple_
+from sqlalchemy import Column, Connection, Dialect, Select, Table, bindparam, func, select, tuple_
 
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._driver import rows_of, text_of
@@ -21,6 +21,7 @@ from bessemer.cluster.ledger._queue import task_id
 from bessemer.cluster.ledger._rows import (
     AttemptRec,
     CallRec,
+    Charged,
     ObservationRec,
     QueueRec,
     RunRec,
@@ -41,6 +42,8 @@ from bessemer.cluster.ledger.operations import (
     Observe,
     OpenRun,
     Operation,
+    ReadLeft,
+    ReadSpending,
     Recall,
     Record,
     Release,
@@ -75,6 +78,10 @@ class Wants:
     runs: set[str] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
     """Runs of which every reserved or parked attempt is needed."""
+    capped: set[str] = field(default_factory=set)
+    """Runs of which every scope is needed."""
+    charged: set[tuple[str, str]] = field(default_factory=set)
+    """Steps (run, path) of which all that was bought below is needed."""
     calls: set[str] = field(default_factory=set)
     scopes: set[str] = field(default_factory=set)
     steps: set[tuple[str, str]] = field(default_factory=set)
@@ -135,6 +142,15 @@ def _observation(wants: Wants, op: Observe | Recall) -> None:
     wants.observations.add((op.run, op.path, op.name))
 
 
+def _read_spending(wants: Wants, op: ReadSpending) -> None:
+    wants.charged.add((op.run, op.path))
+
+
+def _read_left(wants: Wants, op: ReadLeft) -> None:
+    wants.runs.add(op.run)
+    wants.capped.add(op.run)
+
+
 def _renew(wants: Wants, op: Renew) -> None:
     wants.runs.add(op.run)
 
@@ -190,6 +206,8 @@ _WANTED: dict[type, Callable[[Wants, Any], None]] = {
     FinishStep: _step,
     Observe: _observation,
     Recall: _observation,
+    ReadSpending: _read_spending,
+    ReadLeft: _read_left,
     CloseRun: _close_run,
     SetCap: _set_cap,
     Record: _record,
@@ -242,6 +260,21 @@ class _Lookup:
         return found
 
 
+class _Statement:
+    """Rows of a statement whose values alone change: its text is made once."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self._statement = statement
+        self._texts: dict[str, str] = {}
+
+    def rows(self, connection: Connection, values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+        """`values` in the order in which the statement names them."""
+        name = connection.dialect.name
+        if name not in self._texts:
+            self._texts[name], _ = text_of(self._statement, connection.dialect)
+        return rows_of(connection, self._texts[name], values)
+
+
 _RUNS = _Lookup(t.run, t.run.c.id, lock=True)
 _SCOPES = _Lookup(t.scope, t.scope.c.name, lock=True)
 _ATTEMPTS = _Lookup(t.attempt, t.attempt.c.call, order=[t.attempt.c.n])
@@ -263,6 +296,11 @@ _HOW_MANY = select(func.count()).where(_mine, t.queue_task.c.state == "queued")
 _OVERDUE = select(t.attempt.c.call, t.attempt.c.run).where(
     t.attempt.c.state == "reserved", t.attempt.c.deadline < bindparam("now")
 )
+_CHARGED = _Statement(
+    select(t.attempt.c.call, t.attempt.c.n, t.attempt.c.charge, t.attempt.c.state, t.attempt.c.usage).where(
+        t.attempt.c.call >= bindparam("first"), t.attempt.c.call < bindparam("behind")
+    )
+)
 _UNENDED = select(t.attempt.c.call).where(
     t.attempt.c.call >= bindparam("low"),
     t.attempt.c.call < bindparam("high"),
@@ -283,7 +321,13 @@ def load(connection: Connection, wants: Wants, work: Work) -> None:
     for run_id in sorted(wants.whole & work.runs.known.keys()):
         low, high = t.range_of(run_id)
         wants.calls.update(connection.execute(_UNENDED, {"low": low, "high": high}).scalars())
+    for run_id in wants.capped & work.runs.known.keys():
+        wants.scopes.update(scopes_in(work.runs.known[run_id].scopes))
     _load_attempts(connection, wants, work)
+    for run_id, path in wants.charged:
+        work.charged[run_id, path] = [
+            Charged(*row) for keys in t.ranges_below(run_id, path) for row in _CHARGED.rows(connection, keys)
+        ]
     for row in _TOKENS.rows(connection, wants.tokens):
         work.tokens.known[row[0]] = TokenRec(*row)
     for row in _STEPS.rows(connection, wants.steps):

@@ -6,25 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Row, Select, and_, bindparam, case, func, select
+from sqlalchemy import Row, Select, and_, case, func, select
 
 from bessemer.cluster.errors import LedgerRefusal
 from bessemer.cluster.ledger import _schema as t
 from bessemer.cluster.ledger._engine import Store
 from bessemer.cluster.ledger._message import Json
 from bessemer.cluster.ledger._values import from_json, scopes_in
-from bessemer.cluster.ledger.operations import AttemptState, RunStatus, Spending
+from bessemer.cluster.ledger.operations import AttemptState, RunStatus
 
 ENDED_AT_COST = ("settled", "settled_late", "resolved")
-
-# What a panel asks in every round: made once, for making a statement takes longer than carrying it out.
-_CHARGES = select(t.attempt.c.charge, t.attempt.c.state, t.attempt.c.usage).where(
-    t.attempt.c.call >= bindparam("first"), t.attempt.c.call < bindparam("behind")
-)
-_SCOPES_OF = select(t.run.c.scopes).where(t.run.c.id == bindparam("run"))
-_LEFT = select(func.min(t.scope.c.cap - t.scope.c.used)).where(
-    t.scope.c.name.in_(bindparam("names", expanding=True)), t.scope.c.cap.is_not(None)
-)
 
 
 class _Row(BaseModel):
@@ -167,33 +158,6 @@ class Reads:
         """The run's purchases, in the order they were made."""
         low, high = t.range_of(run)
         return self._attempts(select(t.attempt).where(t.attempt.c.call >= low, t.attempt.c.call < high))
-
-    def spent(self, run: str, path: str = "") -> Spending:
-        """What the purchases of a run cost, or of one of its steps with everything below it."""
-        low, high = t.range_of(run)
-        path = path.rstrip("/")
-        ranges = t.ranges_of_step(run, path) if path else [(low, high)]
-        with self._store.reading() as connection:
-            rows = [
-                row
-                for first, behind in ranges
-                for row in connection.execute(_CHARGES, {"first": first, "behind": behind})
-            ]
-        used = [from_json(usage) for _, _, usage in rows if usage]
-        return Spending(
-            calls=len(rows),
-            input_tokens=sum(int(one.get("input", 0)) for one in used),
-            output_tokens=sum(int(one.get("output", 0)) for one in used),
-            cost=sum(charge for charge, _, _ in rows),
-            in_doubt=sum(charge for charge, state, _ in rows if state == "in_doubt"),
-        )
-
-    def left(self, run: str) -> int | None:
-        """Micro-dollars left under the tightest cap of a run; None where it has none."""
-        with self._store.reading() as connection:
-            text = connection.execute(_SCOPES_OF, {"run": run}).scalar_one_or_none()
-            found = connection.execute(_LEFT, {"names": scopes_in(text) if text else ()}).scalar_one()
-        return None if found is None else int(found)
 
     def doubts(self, run: str | None = None) -> list[AttemptRow]:
         """Attempts whose answer was lost and which are charged at their worst case, oldest first."""

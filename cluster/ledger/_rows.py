@@ -7,7 +7,7 @@ other's effects; `_flush` then writes what is new and what changed. Field names 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K")
 R = TypeVar("R")
@@ -99,6 +99,16 @@ class AttemptRec:
     @property
     def id(self) -> str:
         return f"{self.call}|{self.n}"
+
+
+class Charged(NamedTuple):
+    """Of an attempt, what a sum needs."""
+
+    call: str
+    n: int
+    charge: int
+    state: str
+    usage: str
 
 
 @dataclass(slots=True)
@@ -200,6 +210,8 @@ class Work:
     attempts_of: dict[str, list[AttemptRec]] = field(default_factory=dict)
     """Attempts by call, oldest first."""
     observations: Rows[tuple[str, str, str], ObservationRec] = field(default_factory=Rows)
+    charged: dict[tuple[str, str], list[Charged]] = field(default_factory=dict)
+    """What was bought below a step (run, path) that somebody asks about, as it was before the group."""
     queues: Rows[str, QueueRec] = field(default_factory=Rows)
     tasks: Rows[str, TaskRec] = field(default_factory=Rows)
     waiting: dict[str, int] = field(default_factory=dict)

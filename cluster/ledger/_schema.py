@@ -237,7 +237,12 @@ def range_of(run_id: str) -> tuple[str, str]:
     return f"{run_id}|", f"{run_id}}}"
 
 
-def ranges_of_step(run_id: str, path: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Bounds (from, before) of the keys of a step's own calls, and of those of the steps below it; `0` follows `/`."""
-    step = f"{run_id}|{path}"
+def ranges_below(run_id: str, path: str) -> tuple[tuple[str, str], ...]:
+    """Bounds (from, before) of the keys of a step's own calls, and of those of the steps below it; of all, without one.
+
+    `0` follows `/`.
+    """
+    if not path.rstrip("/"):
+        return (range_of(run_id),)
+    step = f"{run_id}|{path.rstrip('/')}"
     return (f"{step}|", f"{step}}}"), (f"{step}/", f"{step}0")

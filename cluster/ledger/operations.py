@@ -164,6 +164,21 @@ class Recall(Message):
     name: str
 
 
+class ReadSpending(Message):
+    """Reads what a step of a run and everything below it cost so far, or the whole run; answers `Spent`."""
+
+    op: Literal["read_spending"] = "read_spending"
+    run: str
+    path: str = ""
+
+
+class ReadLeft(Message):
+    """Reads what is left under the tightest cap of a run; answers `Left`."""
+
+    op: Literal["read_left"] = "read_left"
+    run: str
+
+
 class CloseRun(Message):
     op: Literal["close_run"] = "close_run"
     run: str
@@ -203,6 +218,8 @@ Operation = Annotated[
     | FinishStep
     | Observe
     | Recall
+    | ReadSpending
+    | ReadLeft
     | CloseRun
     | SetCap
     | Record
@@ -309,6 +326,17 @@ class Spending(Message):
     """Micro-dollars of that which no answer has confirmed."""
 
 
+class Spent(Message):
+    is_: Literal["spent"] = "spent"
+    spending: Spending
+
+
+class Left(Message):
+    is_: Literal["left"] = "left"
+    left: int | None
+    """Micro-dollars; None where the run has no cap."""
+
+
 class Done(Message):
     is_: Literal["done"] = "done"
 
@@ -334,6 +362,8 @@ Answer = Annotated[
     | Observed
     | Recalled
     | CapState
+    | Spent
+    | Left
     | Done
     | queue.Added
     | queue.QueueOpened

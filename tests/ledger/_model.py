@@ -13,12 +13,14 @@ from bessemer.cluster.ledger import (
     CapState,
     Done,
     Leased,
+    Left,
     Observed,
     Opened,
     Outcome,
     Recalled,
     Refusal,
     Reserved,
+    Spent,
     StepState,
     Submitted,
     Swept,
@@ -61,6 +63,7 @@ class RunModel:
     epoch: int = 1
     status: str = "open"
     tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -99,7 +102,9 @@ class Model:
         run = self.runs.get(op.run)
         if run is None:
             self._caps(op)
-            self.runs[op.run] = RunModel(op.pins, op.owner, self.now + LEASE, tokens={op.token: (1, "new")})
+            self.runs[op.run] = RunModel(
+                op.pins, op.owner, self.now + LEASE, tokens={op.token: (1, "new")}, scopes=tuple(op.caps)
+            )
             return ("opened", 1, "open", False)
         if run.pins != op.pins:
             return ("refused", "RunDiverged")
@@ -115,7 +120,7 @@ class Model:
         self._caps(op)
         self._lose([one for one in self.attempts if one.call[0] == op.run and one.state == "reserved"])
         before, run.status, run.owner, run.epoch = run.status, "open", op.owner, run.epoch + 1
-        run.lease = self.now + LEASE
+        run.lease, run.scopes = self.now + LEASE, tuple(op.caps)
         run.tokens[op.token] = (run.epoch, before)
         return ("opened", run.epoch, before, True)
 
@@ -322,6 +327,21 @@ class Model:
         key = (op.run, op.path, op.name)
         return ("recalled", key in self.observations, self.observations.get(key))
 
+    def read_spending(self, op: Any) -> Said:
+        steps = op.path.split("/") if op.path else []
+        mine = [one for one in self.attempts if one.call[0] == op.run and one.call[1].split("/")[: len(steps)] == steps]
+        return (
+            "spent",
+            len(mine),
+            sum(one.charge for one in mine),
+            sum(o.charge for o in mine if o.state == "in_doubt"),
+        )
+
+    def read_left(self, op: Any) -> Said:
+        run = self.runs.get(op.run)
+        caps = {scope: self.caps[scope][0] for scope in run.scopes} if run else {}
+        return ("left", min((cap - self.used(scope) for scope, cap in caps.items() if cap is not None), default=None))
+
     def record(self, op: Any) -> Said:
         if op.token not in self.records:
             self.records.add(op.token)
@@ -370,6 +390,10 @@ def said(answer: Answer) -> Said:
             return ("observed", answer.value)
         case Recalled():
             return ("recalled", answer.found, answer.value)
+        case Spent():
+            return ("spent", answer.spending.calls, answer.spending.cost, answer.spending.in_doubt)
+        case Left():
+            return ("left", answer.left)
         case CapState():
             return ("cap", answer.cap, answer.version, answer.used)
         case Leased():

@@ -30,6 +30,8 @@ from bessemer.cluster.ledger import (
     FinishStep,
     GiveUp,
     Observe,
+    ReadLeft,
+    ReadSpending,
     Recall,
     Record,
     Release,
@@ -176,6 +178,12 @@ class Histories(History):
     def give_up(self, run: str, index: int, age: int) -> None:
         epoch = self.epoch(run, age)
         self.ask(GiveUp(run=run, path="s", index=index, epoch=epoch, failure=self.next("failure"), rows=self.row()))
+
+    @move(2, run=runs, path=st.sampled_from(["", "s", "other"]))
+    def look(self, run: str, path: str) -> None:
+        """Somebody asks how the money stands, amid what the others do."""
+        self.ask(ReadSpending(run=run, path=path))
+        self.ask(ReadLeft(run=run))
 
     @move(3, run=runs, age=ages, what=st.sampled_from(["begin", "finish", "finish", "observe", "record", "renew"]))
     def remember(self, run: str, age: int, what: str) -> None:

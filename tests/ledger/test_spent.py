@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bessemer.cluster.ledger import Doubt, Ledger, SetCap, Spending
+from bessemer.cluster.ledger import Doubt, Ledger, Left, ReadLeft, ReadSpending, SetCap, Spending, Spent
 from tests.ledger._make import one, opening, reserving, settling
 
 
@@ -18,6 +18,12 @@ def by_hand(ledger: Ledger, run: str, path: str) -> Spending:
         cost=sum(attempt.charge for attempt in mine),
         in_doubt=sum(attempt.charge for attempt in mine if attempt.state == "in_doubt"),
     )
+
+
+def left(ledger: Ledger, run: str) -> int | None:
+    answer = one(ledger, ReadLeft(run=run))
+    assert isinstance(answer, Left)
+    return answer.left
 
 
 @pytest.mark.parametrize("path", ["", "round-1", "round-1/build", "round-2", "ronde-é", "s", "none"])
@@ -37,7 +43,7 @@ def test_what_is_spent_below_a_step_is_what_its_attempts_say(opened: Ledger, pat
         )
     opened.apply([opening("r1"), reserving("x", "r1", path="round-1/build"), reserving("y", path="round-1/z", index=9)])
     opened.apply([Doubt(attempt="r|round-1/z|9|1", reason="timeout")])
-    found = opened.spent("r", path)
+    found = one(opened, ReadSpending(run="r", path=path)).spending
     assert found == by_hand(opened, "r", path)
     assert bool(found.calls) == (path != "none")
 
@@ -46,16 +52,38 @@ def test_the_tightest_cap_says_what_is_left(ledger: Ledger) -> None:
     caps = {"run:r": 1000, "day:2026-01-01": 300, "account:open": None}
     ledger.apply([opening("r", caps=caps), opening("other"), opening("free", caps={"run:free": None})])
     ledger.apply([reserving("k", worst=100, scopes=tuple(sorted(caps)))])
-    assert ledger.left("r") == 200
+    assert left(ledger, "r") == 200
     (day,) = [scope for scope in ledger.scopes() if scope.scope.startswith("day:")]
     one(ledger, SetCap(scope=day.scope, cap=None, version=day.version + 1))
-    assert ledger.left("r") == 900
-    assert ledger.left("other") == 1000
-    assert ledger.left("free") is None
-    assert ledger.left("nobody") is None
+    assert left(ledger, "r") == 900
+    assert left(ledger, "other") == 1000
+    assert left(ledger, "free") is None
+    assert left(ledger, "nobody") is None
 
 
 def test_runs_are_shown_with_their_own_caps_however_many_there_are(ledger: Ledger) -> None:
     ledger.apply([opening(f"r{number}", caps={f"run:r{number}": number + 1, "day": 7}) for number in range(600)])
     assert all(run.caps == {f"run:{run.run}": int(run.run[1:]) + 1, "day": 7} for run in ledger.runs(1000))
     assert ledger.run("r5").caps == {"run:r5": 6, "day": 7}
+
+
+def test_what_is_asked_in_a_group_is_answered_with_what_the_group_did_before(opened: Ledger) -> None:
+    opened.apply([reserving("k0", worst=100), settling(cost=40)])
+    answers = opened.apply(
+        [
+            ReadLeft(run="r"),
+            reserving("k1", path="s/t", index=1, worst=300),
+            ReadLeft(run="r"),
+            ReadSpending(run="r", path="s"),
+            settling("r|s/t|1|1", cost=7),
+            ReadSpending(run="r"),
+            ReadSpending(run="r", path="s/t"),
+            ReadLeft(run="r"),
+        ]
+    )
+    assert [one.left for one in answers if isinstance(one, Left)] == [960, 660, 953]
+    assert [one.spending for one in answers if isinstance(one, Spent)] == [
+        Spending(calls=2, input_tokens=1, cost=340),
+        Spending(calls=2, input_tokens=2, cost=47),
+        Spending(calls=1, input_tokens=1, cost=7),
+    ]

@@ -20,13 +20,11 @@ from ray.exceptions import RayActorError
 
 from bessemer.actors import _line
 from bessemer.actors._hosts import keeper_ref, ledger_client
-from bessemer.actors._ledger_reads import LedgerReads
 from bessemer.actors._line import Direct, Line, LinedHost, LineServer
 from bessemer.actors._pulse import SilentHost
 from bessemer.actors._wire import HostRef, ask, encode
 from bessemer.cluster.errors import ClusterError
-from bessemer.cluster.ledger import Renew
-from bessemer.cluster.ledger.operations import Spending
+from bessemer.cluster.ledger import ReadLeft, ReadSpending, Renew, Spending
 from bessemer.cluster.settings import Settings
 from bessemer.interfaces._home import home_of
 from tests.ledger._make import opening
@@ -248,7 +246,7 @@ async def test_the_ledger_is_asked_over_a_line_and_over_another_once_its_keeper_
 ) -> None:
     home = home_of(Settings(state_dir=tmp_path / ".bessemer"))
     client = ledger_client(home)
-    keeper, reads = keeper_ref(home), LedgerReads(keeper_ref(home))
+    keeper = keeper_ref(home)
     pids = []
     try:
         for number in range(2):
@@ -259,9 +257,8 @@ async def test_the_ledger_is_asked_over_a_line_and_over_another_once_its_keeper_
                 while (told := await ask(keeper, "describe", b"{}", within=60))["lines"] != 1:
                     await asyncio.sleep(0.1)
             await client.renew(Renew(run=f"r{number}", owner="a", epoch=1))
-            # The second time the reader's line is to the keeper that died.
-            assert await reads.spending("r0", "") == Spending()
-            assert await reads.left("r0") == 1000
+            assert await client.read_spending(ReadSpending(run="r0")) == Spending()
+            assert await client.read_left(ReadLeft(run="r0")) == 1000
             pids.append(told["pid"])
             os.kill(told["pid"], signal.SIGKILL)
     finally:
