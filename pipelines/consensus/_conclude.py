@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bessemer.cluster.errors import BessemerError, BudgetExhausted, Cancelled, DeadlineExceeded
-from bessemer.cluster.files import write_atomic
 from bessemer.cluster.money import format_usd
 from bessemer.pipelines._base import ENDINGS, Ending
 from bessemer.pipelines.consensus._acts import Answered, dropped_agents
 from bessemer.pipelines.consensus._count import Decision, count, not_heard, stands_for, to_ask
+from bessemer.pipelines.consensus._files import RESULT
 from bessemer.pipelines.consensus._panel import Panel
 from bessemer.pipelines.consensus._plan import AgentSummary, ConsensusOutcome, Doubt, Heard, NextDollar
 from bessemer.pipelines.consensus._records import vote_rows
@@ -50,7 +50,7 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
     await _let_settle(panel, cancel=ending == "cancelled")
     run, plan, decision = panel.run, panel.plan, panel.decision
     answer = panel.answers.get(decision.answer) if decision is not None else None
-    written = _write_answer(panel, answer) if answer is not None else []
+    files = panel.mode.files(answer) if answer is not None else {}
     final = decision if ENDINGS[ending].status == "done" else None
     # What was only ahead when the run was stopped may still lose once it is resumed.
     plan_id = await _keep(panel, answer) if final is not None and answer is not None and plan.plans_root else ""
@@ -73,14 +73,14 @@ async def conclude(panel: Panel, ending: Ending) -> ConsensusOutcome:
         next_dollar=await _next_dollar(panel, decision),
         position_bias=round(sum(biases) / len(biases), 3) if biases else None,
         rounds=max((one.act.round for one in panel.heard), default=0),
-        result=str(written[0]) if written else "",
+        result=str(panel.files.directory / RESULT) if files else "",
         directory=str(panel.files.directory),
-        files=tuple(str(path.relative_to(panel.files.directory)) for path in written),
+        files=tuple(sorted(files, key=lambda name: name != RESULT)),
         plan_id=plan_id,
         seconds=round(run.worked(), 1),
     )
     await panel.end_status()
-    await asyncio.to_thread(panel.files.write_end, outcome, plan, panel.number, list(panel.heard), run.directory)
+    await asyncio.to_thread(panel.files.write_end, outcome, files, plan, panel.number, list(panel.heard), run.directory)
     return outcome
 
 
@@ -114,15 +114,6 @@ async def _let_settle(panel: Panel, *, cancel: bool) -> None:
         panel.run.let_go()
         for task in late:
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-
-
-def _write_answer(panel: Panel, answer: Any) -> list[Path]:
-    """The files of the decided answer, `result.md` first."""
-    written = panel.mode.write(panel.files.directory, answer)
-    result = panel.files.directory / "result.md"
-    if panel.plan.output_file and result in written:
-        write_atomic(Path(panel.plan.output_file), result.read_bytes())
-    return sorted(written, key=lambda path: path != result)
 
 
 async def _keep(panel: Panel, answer: Any) -> str:

@@ -6,6 +6,7 @@ What came of it outlives a power cut; the rest is written again when the run is 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from bessemer.pipelines.consensus._ask import Wording
 from bessemer.pipelines.consensus._count import Decision
 from bessemer.pipelines.consensus._plan import ConsensusOutcome, ConsensusPlan, Heard
 from bessemer.pipelines.planning import Mode
+
+RESULT = "result.md"
 
 
 class WorkFiles:
@@ -44,9 +47,15 @@ class WorkFiles:
         self._json("status.json", _status("listening", number, plan, heard, decision))
 
     def write_end(
-        self, outcome: ConsensusOutcome, plan: ConsensusPlan, number: int, heard: list[Heard], run_directory: Path
+        self,
+        outcome: ConsensusOutcome,
+        answer: Mapping[str, bytes],
+        plan: ConsensusPlan,
+        number: int,
+        heard: list[Heard],
+        run_directory: Path,
     ) -> None:
-        """The run's `outcome.json`, and `run_summary.json`; then `status.json` says that it has ended."""
+        """The decided answer's files, the run's `outcome.json`, `run_summary.json`; `status.json` says it ended."""
         summary = {
             "schema_version": "1",
             "run": outcome.run,
@@ -58,12 +67,15 @@ class WorkFiles:
             "config": plan.model_dump(mode="json", exclude={"context"}),
             "outcome": outcome.model_dump(mode="json", exclude={"answer"}),
         }
-        files = {
+        told = {
             run_directory / "outcome.json": outcome.model_dump(mode="json"),
             self.directory / "run_summary.json": summary,
             self.directory / "status.json": _status("ended", number, plan, heard, outcome.decision),
         }
-        write_together({path: _encoded(value) for path, value in files.items()})
+        files = {self.directory / name: data for name, data in answer.items()}
+        if plan.output_file and RESULT in answer:
+            files[Path(plan.output_file)] = answer[RESULT]
+        write_together(files | {path: _encoded(value) for path, value in told.items()})
 
     def _json(self, name: str, value: Any) -> None:
         write_atomic(self.directory / name, _encoded(value), durable=False)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from bessemer.actors.judging import tasks_json, verdict_json
 from bessemer.actors.judging.types import CriteriaSet
 from bessemer.actors.reviewers import EvaluationForm, Subject, load_persona
 from bessemer.cluster.errors import UsageError
-from bessemer.cluster.files import write_atomic
 from bessemer.pipelines.planning import PLAN_MODE, SPEC_MODE, Mode
 
 MAX_FILES, MAX_TEXT_BYTES = 50, 400_000
@@ -99,17 +98,14 @@ class General:
             problems.append(f"answer: is larger than {MAX_TEXT_BYTES} bytes; shorten it")
         names = [one["path"] for one in files]
         problems += [f"files[{n}].path: {name!r} {why}" for n, name in enumerate(names) if (why := _unsafe(name))]
-        doubled = dict.fromkeys(name for name in names if names.count(name) > 1)
-        return problems + [f"files: {name!r} is given twice" for name in doubled]
+        paths = [PurePosixPath(name) for name in names]
+        problems += [f"files: {str(path)!r} is given twice" for path in dict.fromkeys(paths) if paths.count(path) > 1]
+        folders = {folder for path in paths for folder in path.parents}
+        return problems + [f"files: {str(path)!r} is a file and a folder" for path in paths if path in folders]
 
-    def write(self, workdir: Path, answer: Any) -> list[Path]:
-        written = [workdir / "result.md"]
-        write_atomic(written[0], answer["text"].encode() + b"\n")
-        for one in answer["files"]:
-            path = workdir / "workspace" / one["path"]
-            write_atomic(path, one["content"].encode() + b"\n")
-            written.append(path)
-        return written
+    def files(self, answer: Any) -> dict[str, bytes]:
+        workspace = {f"workspace/{one['path']}": one["content"].encode() + b"\n" for one in answer["files"]}
+        return {"result.md": answer["text"].encode() + b"\n", **workspace}
 
 
 def _unsafe(name: str) -> str:
@@ -146,7 +142,7 @@ class Evaluate:
     def check(self, answer: Any) -> list[str]:
         return self._form.problems(answer)
 
-    def write(self, workdir: Path, answer: Any) -> list[Path]:
+    def files(self, answer: Any) -> dict[str, bytes]:
         found = self._form.evaluation(answer, "consensus")
         verdict = found.verdict
         scores = [f"- {one.criterion}: {one.score} of 10. {one.reason}" for one in verdict.scores]
@@ -157,9 +153,7 @@ class Evaluate:
             "verdict.json": _as_json(verdict_json(verdict)),
             "result.md": "\n\n".join(summary),
         }
-        for name, text in texts.items():
-            write_atomic(workdir / name, text.rstrip("\n").encode() + b"\n")
-        return [workdir / name for name in texts]
+        return {name: text.rstrip("\n").encode() + b"\n" for name, text in texts.items()}
 
 
 def _as_json(value: Any) -> str:

@@ -61,7 +61,7 @@ class Panel:
         self._mode: Mode | None = None
         self._wording: Wording | None = None
         self._status: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def set_up(self) -> None:
         """Take in what agents are shown, and draw and read what the run rests on."""
@@ -126,15 +126,17 @@ class Panel:
             self._status = asyncio.create_task(self._write_status())
 
     async def end_status(self) -> None:
-        """See to it that nothing of ours writes to `status.json` any more."""
+        """See to it that nothing of ours writes to `status.json` any more: the end is written by itself."""
         if self._status is not None:
-            self._hurry.set()
+            self._ended.set()
             await asyncio.wait([self._status])
 
     async def _write_status(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATUS_SECONDS):
-                await self._hurry.wait()
+                await self._ended.wait()
+        if self._ended.is_set():
+            return
         known = list(self.heard)
         # In a thread, because a disk may be slow.
         await asyncio.to_thread(self.files.write_status, self.number, self.plan, known, self.decision)

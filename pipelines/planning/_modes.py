@@ -33,8 +33,8 @@ class Mode(Protocol):
         """What is wrong with an answer's JSON, a line each; empty for a sound one."""
         ...
 
-    def write(self, workdir: Path, answer: Any) -> list[Path]:
-        """Write a sound answer's files, `result.md` among them; returns them. Raises StateUnwritable."""
+    def files(self, answer: Any) -> dict[str, bytes]:
+        """A sound answer's files by their relative paths, `result.md` among them."""
         ...
 
 
@@ -121,20 +121,21 @@ class DocumentMode:
     def check(self, answer: Any) -> list[str]:
         return self.read(answer)[1]
 
-    def write(self, workdir: Path, answer: Any) -> list[Path]:
+    def files(self, answer: Any) -> dict[str, bytes]:
         document, problems = self.read(answer)
         if document is None:
             raise ValueError(f"the answer has problems: {'; '.join(problems)}")
-        told = workdir / "result.md"
-        write_atomic(told, markdown(document).encode())
-        return [write_document(workdir / self.file, document), told]
+        return {"result.md": markdown(document).encode(), self.file: _as_file(document)}
 
 
 def write_document(path: Path, document: Document) -> Path:
     """Write a plan or a specification as a file of its own."""
-    text = json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    write_atomic(path, text.encode())
+    write_atomic(path, _as_file(document))
     return path
+
+
+def _as_file(document: Document) -> bytes:
+    return json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 PLAN_MODE = DocumentMode("plan", PlanAnswer)

@@ -72,6 +72,24 @@ def test_a_file_outside_the_workspace_is_refused(path: str) -> None:
     assert any("files[0].path" in one for one in problems(reply))
 
 
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (("a", "b/../a"), "leaves the workspace"),
+        (("a/b", "a//b"), "files: 'a/b' is given twice"),
+        (("./a", "a", "b"), "files: 'a' is given twice"),
+        (("a", "a/b"), "files: 'a' is a file and a folder"),
+        (("a/b/c", "b", "a/b"), "files: 'a/b' is a file and a folder"),
+        (("a", "b/a", "ab/c"), ""),
+    ],
+)
+def test_files_that_cannot_lie_side_by_side_are_refused(paths: tuple[str, ...], said: str) -> None:
+    mode = find("general")(Setting("t", None, ""))
+    problems = mode.check({"text": "t", "files": [{"path": path, "content": "x"} for path in paths]})
+    assert len(problems) == bool(said)
+    assert all(said in one for one in problems)
+
+
 def test_a_schema_without_labels_offers_no_vote() -> None:
     schema = reply_schema(find("general")(Setting("t", None, "")).output_schema, (), ("overall",))
     assert schema["properties"]["action"]["enum"] == ["answer", "abstain"]
@@ -84,11 +102,10 @@ def test_equal_answers_have_equal_hashes_whatever_their_spaces_and_line_ends() -
     assert content_hash(tidy({"text": "42"})) != content_hash(tidy({"text": "43"}))
 
 
-def test_a_general_answer_becomes_a_result_and_a_workspace(tmp_path: Path) -> None:
+def test_a_general_answer_becomes_a_result_and_a_workspace() -> None:
     mode = find("general")(Setting("t", None, ""))
-    written = mode.write(tmp_path, {"text": "Done.", "files": [{"path": "a/b.py", "content": "x = 1"}]})
-    assert [path.relative_to(tmp_path).as_posix() for path in written] == ["result.md", "workspace/a/b.py"]
-    assert (tmp_path / "workspace" / "a" / "b.py").read_text() == "x = 1\n"
+    files = mode.files({"text": "Done.", "files": [{"path": "a/b.py", "content": "x = 1"}]})
+    assert files == {"result.md": b"Done.\n", "workspace/a/b.py": b"x = 1\n"}
 
 
 def test_an_evaluation_becomes_three_files_with_a_computed_verdict(tmp_path: Path) -> None:
@@ -101,9 +118,9 @@ def test_an_evaluation_becomes_three_files_with_a_computed_verdict(tmp_path: Pat
     assert any("E1 is scored 2 times" in one for one in mode.check({**form, "scores": 2 * form["scores"]}))
     wrong = {**form, "scores": [{**form["scores"][0], "evidence": "def nothing()"}, *form["scores"][1:]]}
     assert any("scores[0].evidence" in one for one in mode.check(wrong))
-    names = {path.name for path in mode.write(tmp_path / "out", form)}
-    assert names == {"verdict.json", "critique_packet.md", "next_tasks.json", "result.md"}
-    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    files = mode.files(form)
+    assert files.keys() == {"verdict.json", "critique_packet.md", "next_tasks.json", "result.md"}
+    verdict = json.loads(files["verdict.json"])
     assert (verdict["verdict"], verdict["scores"]) == ("iterate", {"E1": 4, "E2": 4, "E3": 4})
 
 

@@ -33,10 +33,11 @@ def test_every_field_is_required_so_that_no_provider_needs_defaults(mode: Mode):
 def test_sound_answers_are_written_as_files_that_are_read_again(tmp_path: Path):
     for mode, answer in ((PLAN_MODE, SOUND), (SPEC_MODE, SPEC)):
         assert mode.check(answer) == []
-        path, told = mode.write(tmp_path, answer)
-        assert told.name == "result.md"
-        assert path.name == f"project_{mode.name}.json"
-        assert read_document(path)
+        files = mode.files(answer)
+        assert files.keys() == {"result.md", f"project_{mode.name}.json"}
+        for name, data in files.items():
+            (tmp_path / name).write_bytes(data)
+        assert read_document(tmp_path / f"project_{mode.name}.json")
     task = json.loads((tmp_path / "project_plan.json").read_text())["tasks"][0]
     assert set(task) == {
         "id", "chunk", "task_type", "description", "status", "depends_on", "priority", "success_criteria", "metadata"
@@ -56,10 +57,10 @@ def test_sound_answers_are_written_as_files_that_are_read_again(tmp_path: Path):
         (SPEC_MODE, {**SPEC, "verdict": "converged"}, "verdict"),
     ],
 )
-def test_what_is_wrong_is_named_by_field(mode: Mode, answer: Any, said: str, tmp_path: Path):
+def test_what_is_wrong_is_named_by_field(mode: Mode, answer: Any, said: str):
     assert any(said in one for one in mode.check(answer)), mode.check(answer)
     with pytest.raises(ValueError, match="has problems"):
-        mode.write(tmp_path, answer)
+        mode.files(answer)
 
 
 class Script:
