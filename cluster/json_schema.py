@@ -11,18 +11,27 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic_core
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 
 def schema_errors(value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
     """Every place in which `value` breaks `schema`, lazily; none where it satisfies it."""
-    text = json.dumps(schema)
+    text = _text(schema)
     if not _surely_fits(value, text):
         yield from _validator(text).iter_errors(value)
 
 
-def _surely_fits(value: Any, schema: str) -> bool:
+def _text(schema: dict[str, Any]) -> bytes:
+    try:
+        return pydantic_core.to_json(schema, inf_nan_mode="constants")
+    except ValueError:
+        # It refuses texts that are no Unicode.
+        return json.dumps(schema).encode()
+
+
+def _surely_fits(value: Any, schema: bytes) -> bool:
     try:
         return bool(_compiled(schema).is_valid(value))
     except ValueError:
@@ -31,7 +40,7 @@ def _surely_fits(value: Any, schema: str) -> bool:
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(schema: str) -> Any:
+def _compiled(schema: bytes) -> Any:
     import jsonschema_rs
 
     return jsonschema_rs.Draft202012Validator(json.loads(schema), retriever=_unreachable)
@@ -42,5 +51,5 @@ def _unreachable(uri: str) -> Any:
 
 
 @functools.lru_cache(maxsize=512)
-def _validator(schema: str) -> Any:
+def _validator(schema: bytes) -> Any:
     return Draft202012Validator(json.loads(schema))

@@ -153,6 +153,11 @@ class History(_Frozen):
         """Filled by `standing_answers`, by round."""
         return {}
 
+    @functools.cached_property
+    def counted(self) -> dict[int, tuple[Rules, Any]]:
+        """Filled by `count`, by round: the rules that votes were counted by, and the `Count`."""
+        return {}
+
 
 def act_of(history: History, agent: str, number: int) -> Act | None:
     """What an agent did in a round; None where it did nothing. Two different acts in one round are a failure."""

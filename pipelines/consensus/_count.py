@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,7 +40,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Count(_Frozen):
+class Count(NamedTuple):
     """The votes of one moment."""
 
     votes: dict[str, int]
@@ -84,7 +84,14 @@ class Decision(_Frozen):
 
 
 def count(history: History, rules: Rules, number: int) -> Count:
-    """Count the votes of round `number` with the acts there are so far."""
+    """Count the votes of round `number` with the acts there are so far. Not to be changed."""
+    known = history.counted.get(number)
+    if known is None or known[0] is not rules:
+        known = history.counted[number] = (rules, _counted(history, rules, number))
+    return known[1]
+
+
+def _counted(history: History, rules: Rules, number: int) -> Count:
     before = {one.answer for one in standing_answers(history, number - 1).values()}
     states: dict[str, VoteState] = {}
     voters: dict[str, str] = {}
