@@ -42,6 +42,7 @@ def test_what_the_quick_way_cannot_read_goes_the_thorough_way() -> None:
     assert not list(schema_errors(deep, {}))
     assert not list(schema_errors({"x": math.nan}, {"type": "object"}))
     assert [error.message for error in schema_errors(1, {"type": "string"})] == ["1 is not of type 'string'"]
+    assert len(list(schema_errors({"\ud800": "x"}, {"properties": {"\ud800": {"type": "integer"}}}))) == 1
 
 
 def test_no_schema_is_fetched_from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:

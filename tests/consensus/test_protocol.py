@@ -93,6 +93,20 @@ def _setup(
     return generator, Rules.model_validate(about)
 
 
+@given(seed=st.integers(0, 10**6), size=st.integers(2, 5))
+def test_what_was_counted_by_other_rules_or_earlier_changes_nothing(seed: int, size: int) -> None:
+    generator = random.Random(seed)
+    every = [Rules(rule=rule) for rule in RULES]
+    history = _game(generator, size, generator.choice(every))
+    for number in (1, 2, 3):
+        for rules in (*every, every[0], Rules(rule="weighted", weights={"agent-0": 900}), Rules(quorum=size)):
+            fresh = History.model_validate(history.model_dump())
+            assert decide(history, rules, number) == decide(fresh, rules, number)
+    for number in (1, 2, 3):
+        shorter = history.upto(number)
+        assert decide(shorter, every[0], 3) == decide(History.model_validate(shorter.model_dump()), every[0], 3)
+
+
 @given(games, st.sampled_from(("default", "sequential")))
 @settings(max_examples=800, deadline=None)
 def test_the_winner_depends_on_no_order_of_arrival_and_no_name(
