@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks._disk import settle
 from benchmarks._processes import SIMULATOR, look, total, used
 from benchmarks.consensus import Agent, Question, wilson
 from bessemer.actors._hosts import lake_ref
@@ -133,7 +134,8 @@ async def _measure(folder: Path, given: Any, questions: list[Question]) -> dict[
         crowd = Crowd(settings)
         await crowd.hold("warm", given.runs, {})
         if not given.study:
-            return await _turns(crowd, given)
+            created = await asyncio.to_thread(settle, folder)
+            return {"file_creation_us": created, **await _turns(crowd, given)}
         found = {}
         for way, how in WAYS.items():
             # What the votes so far say of each agent is read once a minute; every way is to know all of them.

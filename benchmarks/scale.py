@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from _disk import settle
 from _processes import look, total, watched
 from _scale_plot import draw
 
@@ -60,10 +61,11 @@ def main() -> None:
         (root / "scenario.yaml").write_text(yaml.safe_dump(scenario(), sort_keys=False))
         with running(latency=str(options.latency), scenario=root / "scenario.yaml") as simulator:
             os.environ.update(simulator.environment)
+            created = settle(root)
             bare = _bare(simulator.pid)
             report = asyncio.run(_report(root, options, bare))
     about = {"latency": options.latency, "cores": os.cpu_count(), "load": os.getloadavg()[0], "bare": bare}
-    print(json.dumps({**about, **report}, indent=2))
+    print(json.dumps({**about, "file_creation_us": created, **report}, indent=2))
     if options.plot is not None:
         options.plot.write_text(draw(report["levels"]))
 
