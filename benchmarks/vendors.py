@@ -68,21 +68,46 @@ def _vendor(vendor: str) -> dict[str, Any]:
 
 
 def _cell(vendor: str, width: int) -> dict[str, Any]:
-    turns = [_turn(vendor, width) for _ in range(TURNS)]
+    turns = asyncio.run(_turns(vendor, width))
     figures = {name: round(statistics.median(turn[name] for turn in turns), 3) for name in turns[0]}
     print(f"{vendor} {width}: {figures['cpu_ratio']} x the bare SDK's CPU", file=sys.stderr, flush=True)
-    return figures
+    return {**figures, "cpu_ratios": [round(turn["cpu_ratio"], 2) for turn in turns]}
 
 
-def _turn(vendor: str, width: int) -> Figures:
+async def _turns(vendor: str, width: int) -> list[Figures]:
+    """Bare SDK and ours by turns, on one cluster: what else wakes on the machine is the same for both."""
     calls = CALLS if width > 50 else CALLS // 2
-    bare, ours = _bare(vendor, calls, width), asyncio.run(_ours(vendor, calls, width))
-    cpu = ours["cpu_ms_per_call"]
+    with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
+        backends = {vendor: {"max_in_flight": max(width, 64)}}
+        settings = load_settings(flags={"state_dir": folder, "backends": backends}, cwd=Path(folder))
+        await asyncio.to_thread(ray_session.join, private=True)
+        try:
+            driver = Driver(home_of(settings))
+            await _run(driver, settings, vendor, 2 * width, width, "warm")
+            return [await _turn(driver, settings, vendor, calls, width, f"turn-{turn}") for turn in range(TURNS)]
+        finally:
+            await asyncio.to_thread(ray_session.leave)
+
+
+async def _turn(driver: Driver, settings: Any, vendor: str, calls: int, width: int, name: str) -> Figures:
+    bare = await asyncio.to_thread(_bare, vendor, calls, width)
+    before = look(memory=False)
+    await asyncio.sleep(REST_SECONDS)
+    rest = _counted(used(before, look(memory=False))) / REST_SECONDS
+    before, began = look(memory=False), time.monotonic()
+    outcome = await _run(driver, settings, vendor, calls, width, name)
+    took, cpu = time.monotonic() - began, _counted(used(before, look(memory=False))) / calls * 1000
+    failed = [one for one in outcome["scored"] if one["score"] is None]
+    if failed:
+        raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
+    resting = rest * took / calls * 1000
     return {
         **{f"bare_{name}": value for name, value in bare.items()},
-        **ours,
+        "calls_per_second": calls / took,
+        "cpu_ms_per_call": cpu,
+        "rest_ms_per_call": resting,
         "cpu_ratio": cpu / bare["cpu_ms_per_call"],
-        "cpu_ratio_less_rest": (cpu - ours["rest_ms_per_call"]) / bare["cpu_ms_per_call"],
+        "cpu_ratio_less_rest": (cpu - resting) / bare["cpu_ms_per_call"],
     }
 
 
@@ -91,32 +116,6 @@ def _bare(vendor: str, calls: int, width: int) -> Figures:
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=300)
     found: Figures = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-async def _ours(vendor: str, calls: int, width: int) -> Figures:
-    with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
-        backends = {vendor: {"max_in_flight": max(width, 64)}}
-        settings = load_settings(flags={"state_dir": folder, "backends": backends}, cwd=Path(folder))
-        await asyncio.to_thread(ray_session.join, private=True)
-        try:
-            driver = Driver(home_of(settings))
-            await _run(driver, settings, vendor, 2 * width, width, "warm")
-            before = look(memory=False)
-            await asyncio.sleep(REST_SECONDS)
-            rest = _counted(used(before, look(memory=False))) / REST_SECONDS
-            before, began = look(memory=False), time.monotonic()
-            outcome = await _run(driver, settings, vendor, calls, width, "timed")
-            took, cpu = time.monotonic() - began, used(before, look(memory=False))
-        finally:
-            await asyncio.to_thread(ray_session.leave)
-    failed = [one for one in outcome["scored"] if one["score"] is None]
-    if failed:
-        raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
-    return {
-        "calls_per_second": calls / took,
-        "cpu_ms_per_call": _counted(cpu) / calls * 1000,
-        "rest_ms_per_call": rest * took / calls * 1000,
-    }
 
 
 def _counted(cpu: dict[str, float]) -> float:
