@@ -40,8 +40,8 @@ install: $(READY)
 demo: $(READY) $(if $(BESSEMER_DEMO_BACKEND),,$(EMBEDDED))
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-# A quarter of what tests with hosts take is waiting, so one more runs than there are cores; a file stays on one of them.
-TEST_WORKERS := $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 3 ? cores + 1 : 4)))
+# A quarter of what tests with hosts take is waiting, so more of them run than there are cores; a file stays on one worker.
+TEST_WORKERS := $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 2 ? 2 : 4)))
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 FILES = 64
-USUAL = 20.0
+USUAL = 10.0
 """Creating a file costs about five times what rewriting it does, and 50 to 70 times after such a deletion."""
 PATIENCE = 300.0
 """Seconds."""
