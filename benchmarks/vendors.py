@@ -1,7 +1,8 @@
 """Each vendor through backend hosts and ledger, beside its bare SDK, both against the simulator in the same run.
 
-Prints one JSON object, each figure a median of the turns. CPU is that of the backend hosts and the ledger keeper; the
-simulator and the run are left out. An actor of Ray uses some without any work: `rest` is that share of a call's CPU.
+The two take turns while one cluster is up, each as warm as the other. Prints one JSON object, each figure a median of
+the turns. CPU is that of the backend hosts and the ledger keeper; the simulator and the run are left out. An actor of
+Ray uses some without any work: `rest` is that share of a call's CPU.
 `flat` is how far the costliest width is above the cheapest, beside the bare SDK at the same width, less that rest.
 `vendors.py [VENDOR…]`; in the environment IN_FLIGHT gives other widths than 16, 200 and 1,000, and TURNS others than 3.
 """
