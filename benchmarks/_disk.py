@@ -38,7 +38,10 @@ def settle(folder: Path) -> float:
 
 
 def _cost(folder: Path) -> tuple[float, float]:
-    """Microseconds of CPU to create a small file and to rewrite it."""
+    """Microseconds of CPU to create a small file and to rewrite it.
+
+    The files stay: another deletion is what must not happen now.
+    """
     place = Path(tempfile.mkdtemp(dir=folder))
     return _writing(place, os.O_CREAT | os.O_EXCL), _writing(place, 0)
 
