@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -60,8 +60,8 @@ LEDGER_PATIENCE = 60.0
 PENDING_PAUSE = 0.25
 """Seconds between looks at an attempt that another host has in flight."""
 
-_UNDISTURBED: set[asyncio.Future[Any]] = set()
-"""Work that must finish: the event loop itself keeps no strong reference to a task."""
+_APART: set[asyncio.Task[Any]] = set()
+"""Work that must end: the event loop itself keeps no strong reference to a task."""
 
 
 class CallLedger(Protocol):
@@ -199,9 +199,10 @@ class CallAccounting:
             usage=usage.model_dump(),
             answer=reply_value(result) if isinstance(result, Reply) else failure_value(result),
             rows=(call_row(envelope, self._ended(envelope, attempt, result, cost, progress)), *bills),
+            echo=False,
         )
         self._close(attempt)
-        return await undisturbed(patiently(lambda: self._ledger.settle(operation), LEDGER_PATIENCE))
+        return await surely(lambda: self._ledger.settle(operation))
 
     def _cost(self, backend: str, usage: Usage, at: datetime) -> int:
         if usage.vendor_cost is not None and self._prices.tells_its_cost(backend):
@@ -234,7 +235,7 @@ class CallAccounting:
             failure=failure_value(failure),
             rows=(call_row(envelope, self._ended(envelope, Attempt(""), failure, 0, progress)),),
         )
-        return await undisturbed(patiently(lambda: self._ledger.give_up(operation), LEDGER_PATIENCE))
+        return await surely(lambda: self._ledger.give_up(operation))
 
     def _reservation(self, envelope: CallEnvelope, worst: int) -> Reserve:
         request = envelope.request
@@ -255,11 +256,10 @@ class CallAccounting:
 
     async def _reserve(self, operation: Reserve, progress: Progress) -> Reserved | Outcome:
         """Reserve; a caller cancelled meanwhile leaves no reservation behind."""
-        task = asyncio.ensure_future(self._patient_reserve(operation, progress))
         try:
-            return await asyncio.shield(task)
+            return await self._patient_reserve(operation, progress)
         except asyncio.CancelledError:
-            await undisturbed(self._unreserve(task))
+            await _apart(self._unreserve(operation))
             raise
 
     async def _patient_reserve(self, operation: Reserve, progress: Progress) -> Reserved | Outcome:
@@ -278,13 +278,11 @@ class CallAccounting:
         with contextlib.suppress(LedgerRefusal):
             await patiently(lambda: self._ledger.set_cap(operation), progress.left(), (LedgerUnavailable,))
 
-    async def _unreserve(self, asked: asyncio.Future[Reserved | Outcome]) -> None:
-        """Free what a reservation that nobody waits for any more may still bring."""
-        await asyncio.wait([asked], timeout=LEDGER_PATIENCE)
-        if asked.done() and not asked.cancelled() and asked.exception() is None:
-            answer = asked.result()
-            if isinstance(answer, Reserved):
-                await self.abandon(Attempt(answer.attempt))
+    async def _unreserve(self, operation: Reserve) -> None:
+        """Free what a reservation brought, or may still bring, whose answer nobody heard: asked again, it is named."""
+        answer = await patiently(lambda: self._ledger.reserve(operation), LEDGER_PATIENCE)
+        if isinstance(answer, Reserved):
+            await self.abandon(Attempt(answer.attempt))
 
     async def _clear(self, refusal: Pending, progress: Progress) -> None:
         attempt, token = str(refusal.facts.get("attempt", "")), str(refusal.facts.get("token", ""))
@@ -294,7 +292,7 @@ class CallAccounting:
         if gone and attempt and attempt not in self._open:
             reason = f"{instance or 'its host'} was lost while the attempt was in flight"
             operation = Doubt(attempt=attempt, reason=reason)
-            await undisturbed(patiently(lambda: self._ledger.doubt(operation), LEDGER_PATIENCE))
+            await surely(lambda: self._ledger.doubt(operation))
             progress.inherited += 1
         else:
             await asyncio.sleep(min(PENDING_PAUSE, progress.left()))
@@ -307,7 +305,7 @@ class CallAccounting:
                 return await self._ledger.release(operation)
             return await self._ledger.doubt(operation)
 
-        await undisturbed(patiently(write, LEDGER_PATIENCE))
+        await surely(write)
 
     def _close(self, attempt: Attempt) -> None:
         attempt.ended = True
@@ -344,17 +342,30 @@ async def patiently(
         pause = min(2 * pause, 2.0)
 
 
-async def undisturbed(work: Awaitable[T]) -> T:
-    """Finish `work` even if the caller is cancelled meanwhile; the cancellation is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    _UNDISTURBED.add(task)
-    task.add_done_callback(_UNDISTURBED.discard)
+async def surely(write: Callable[[], Awaitable[T]]) -> T:
+    """Make an idempotent write that must not be lost.
+
+    A caller cancelled meanwhile does not hear of it, so it is made again before the cancellation is raised.
+    """
     try:
-        return await asyncio.shield(task)
+        return await patiently(write, LEDGER_PATIENCE)
     except asyncio.CancelledError:
-        if not task.done():
-            await asyncio.wait([task], timeout=LEDGER_PATIENCE)
+        await _apart(patiently(write, LEDGER_PATIENCE))
         raise
+
+
+async def _apart(work: Coroutine[Any, Any, Any]) -> None:
+    """Let `work` end, whoever is cancelled meanwhile. What it fails with is lost: its caller is cancelled already."""
+    task = asyncio.create_task(work)
+    _APART.add(task)
+    task.add_done_callback(_ended_apart)
+    await asyncio.wait([task], timeout=LEDGER_PATIENCE)
+
+
+def _ended_apart(task: asyncio.Task[Any]) -> None:
+    _APART.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 def _now() -> float:

@@ -7,15 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from bessemer.actors._call_accounting import (
-    LEDGER_PATIENCE,
-    Attempt,
-    CallAccounting,
-    CallLedger,
-    Progress,
-    patiently,
-    undisturbed,
-)
+from bessemer.actors._call_accounting import Attempt, CallAccounting, CallLedger, Progress, surely
 from bessemer.actors._calls import CallEnvelope
 from bessemer.actors.backends._media import attachment_tokens
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply, Usage
@@ -93,5 +85,5 @@ class BatchBooks(CallAccounting):
         await self._ledger.record(Record(token=f"batch|{self.instance}|{uuid.uuid4().hex}", rows=(row,)))
 
     async def _submit(self, operation: Submit) -> frozenset[str]:
-        done = await undisturbed(patiently(lambda: self._batches.submit(operation), LEDGER_PATIENCE))
+        done = await surely(lambda: self._batches.submit(operation))
         return frozenset(done.attempts)

@@ -18,6 +18,7 @@ from bessemer.cluster.ledger._values import (
     to_json,
 )
 from bessemer.cluster.ledger.operations import (
+    AsGiven,
     AttemptStatus,
     Doubt,
     GiveUp,
@@ -169,8 +170,9 @@ def submit(work: Work, op: Submit) -> Submitted:
     return Submitted(attempts=tuple(taken))
 
 
-def settle(work: Work, op: Settle) -> Outcome | Refusal:
+def settle(work: Work, op: Settle) -> Outcome | AsGiven | Refusal:
     """Book the cost first, whoever brings it; then let the answer become the outcome where it may."""
+    kept = None
     attempt = find_attempt(work, op.attempt)
     if attempt is None:
         return no_such_attempt(op.attempt)
@@ -192,7 +194,7 @@ def settle(work: Work, op: Settle) -> Outcome | Refusal:
     outcome = work.calls.known.get(attempt.call)
     if outcome is None:
         return _diverged(attempt.call, "the newest attempt (the cost is booked)")
-    return outcome_of(outcome)
+    return AsGiven() if outcome is kept and not op.echo else outcome_of(outcome)
 
 
 def _same_request(newest: AttemptRec, attempt: AttemptRec) -> bool:

@@ -101,6 +101,8 @@ class Settle(Message):
     usage: dict[str, Json]
     answer: Json
     rows: tuple[LakeRecord, ...] = ()
+    echo: bool = True
+    """False spares the answer its way back where it becomes the outcome: `AsGiven` says so."""
 
 
 class Release(Message):
@@ -276,6 +278,12 @@ class Outcome(Message):
     usage: dict[str, Json] = Field(default_factory=dict)
 
 
+class AsGiven(Message):
+    """What was given to `Settle` is the call's outcome."""
+
+    is_: Literal["as_given"] = "as_given"
+
+
 class AttemptStatus(Message):
     """The stored state of an attempt after an operation on it, whatever the operation wished."""
 
@@ -356,6 +364,7 @@ Answer = Annotated[
     | StepState
     | Reserved
     | Outcome
+    | AsGiven
     | AttemptStatus
     | Submitted
     | Swept

@@ -30,8 +30,9 @@ from bessemer.cluster.limits._types import (
 
 Exchange = Callable[[bytes], Awaitable[bytes]]
 
-URGENT, USUAL, IDLE = 0.02, 0.1, 0.5
-"""Seconds between reports: with refusals or somebody waiting for a slot, with other news, with requests in flight."""
+URGENT, USUAL, CALM, IDLE = 0.02, 0.1, 0.4, 0.5
+"""Seconds between reports: with refusals or somebody waiting for a slot, with other news, with news of keys that are
+calm, with requests in flight."""
 PATIENCE, FIRST_PATIENCE = 1.0, 10.0
 """Seconds within which the limiter answers, or counts as away; the first time it may still be starting."""
 AWAY_PAUSE = 0.5
@@ -68,6 +69,15 @@ class _SharedKey:
         if not self.gate.waiting:
             return False
         return self.gate.in_flight >= self._terms(clock()).slots
+
+    @property
+    def calm(self) -> bool:
+        """Whether nobody needs to know soon what happens: the key is this host's alone, half free and not paced."""
+        grant = self.grant
+        if grant is None or self.alone is not None or grant.hosts > 1:
+            return False
+        paced = grant.rate is not None or grant.token_rate is not None or grant.paused or grant.open is not None
+        return not paced and self.gate.in_flight <= grant.slots // 2
 
     @property
     def busy(self) -> bool:
@@ -259,9 +269,10 @@ class SharedLimits:
             await self._report(keys)
             await asyncio.sleep(AWAY_PAUSE if self.away else URGENT)
             if not (self.away or self._urgent.is_set() or any(shared.starved for shared in keys)):
-                await self._until(self._urgent, USUAL - URGENT)
+                usual = CALM if all(shared.calm for shared in keys) else USUAL
+                await self._until(self._urgent, usual - URGENT)
                 if not self._news.is_set():
-                    await self._until(self._news, IDLE - USUAL)
+                    await self._until(self._news, IDLE - usual)
 
     @staticmethod
     async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -163,26 +163,50 @@ async def test_cancelled_after_sending_is_in_doubt(tmp_path: Path) -> None:
     assert house.ledger.states() == ["in_doubt"]
 
 
-async def test_cancelled_before_sending_is_released(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heard", [True, False], ids=["after the ledger heard", "before the ledger heard"])
+async def test_cancelled_before_sending_is_released(tmp_path: Path, heard: bool) -> None:
     house = House(tmp_path, "default: {text: never}")
-    arrived, go = asyncio.Event(), asyncio.Event()
-    reserve = house.ledger.reserve
-
-    async def slow(operation: Reserve, /) -> Any:
-        made = await reserve(operation)
-        arrived.set()
-        await go.wait()
-        return made
-
-    house.ledger.reserve = slow  # type: ignore[method-assign]
+    asked = _broken_off(house.ledger, "reserve", heard=heard)
     task = asyncio.create_task(house.service.call(call()))
-    await arrived.wait()
+    await asked.wait()
     task.cancel()
-    go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await house.service.close()
     assert (house.ledger.states(), house.bought) == (["released"], [])
+    await house.service.close()
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["after the ledger heard", "before the ledger heard"])
+@pytest.mark.parametrize("down", [0, 3])
+async def test_what_was_answered_is_booked_though_it_is_cancelled(tmp_path: Path, heard: bool, down: int) -> None:
+    house = House(tmp_path, "default: {text: done, usage: {input: 900, output: 100}}")
+    asked = _broken_off(house.ledger, "settle", heard=heard)
+    task = asyncio.create_task(house.service.call(call()))
+    await asked.wait()
+    house.ledger.down = down
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert house.ledger.states() == ["settled"]
+    assert len(house.ledger.rows) == 1
+    assert isinstance(read_answer(await house.service.call(call())), Reply)
+    assert len(house.bought) == 1
+    await house.service.close()
+
+
+async def test_what_is_booked_after_a_cancellation_is_booked_after_a_second_one(tmp_path: Path) -> None:
+    house = House(tmp_path, "default: {text: done}")
+    asked = _broken_off(house.ledger, "settle", heard=False)
+    task = asyncio.create_task(house.service.call(call()))
+    await asked.wait()
+    house.ledger.down = 3
+    task.cancel()
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    while house.ledger.states() != ["settled"]:
+        await asyncio.sleep(0.01)
 
 
 async def test_a_restarted_host_doubts_what_its_dead_self_had_in_flight(tmp_path: Path) -> None:
@@ -299,3 +323,19 @@ async def test_a_call_that_is_asked_for_while_it_is_being_cancelled_is_made_anew
     assert isinstance(read_answer(await again), Reply)
     assert house.ledger.states() == ["in_doubt", "settled"]
     assert first.cancelled() or await asyncio.wait([first])
+
+
+def _broken_off(ledger: MemoryLedger, name: str, *, heard: bool) -> asyncio.Event:
+    """Let the first operation of that name not come back, and end with its caller; set once it is asked."""
+    asked, take = asyncio.Event(), getattr(ledger, name)
+
+    async def stuck(operation: Any, /) -> Any:
+        if asked.is_set():
+            return await take(operation)
+        if heard:
+            await take(operation)
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    setattr(ledger, name, stuck)
+    return asked

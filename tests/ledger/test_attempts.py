@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bessemer.cluster.ledger import Doubt, Ledger, Release, Resolve, Submit, Sweep
+from bessemer.cluster.ledger import Doubt, Ledger, Outcome, Release, Resolve, Submit, Sweep
+from bessemer.cluster.ledger.operations import AsGiven
 from bessemer.cluster.records import TABLES
 from tests.ledger._make import Clock, giving_up, one, opening, refused, reserving, row, settling, used
 
@@ -156,3 +157,19 @@ def test_an_answer_comes_back_as_it_was_given(opened: Ledger) -> None:
     assert again.value == answer
     assert list(again.value) == ["z", "a", "deep"]
     assert (again.cost, again.usage) == (40, {"input": 1})
+
+
+def test_an_answer_is_spared_its_way_back_only_where_it_became_the_outcome_now(opened: Ledger) -> None:
+    quiet = settling(answer="mine", echo=False)
+    one(opened, LIVE)
+    assert one(opened, quiet) == AsGiven()
+    again = one(opened, quiet)
+    assert isinstance(again, Outcome)
+    assert (again.value, again.cost, again.usage) == ("mine", quiet.cost, quiet.usage)
+
+
+def test_who_brings_an_answer_late_is_told_the_outcome_though_he_wants_no_echo(opened: Ledger) -> None:
+    opened.apply([LIVE, DOUBT, giving_up(failure="gave up")])
+    told = one(opened, settling(answer="gave up", echo=False))
+    assert isinstance(told, Outcome)
+    assert (told.kind, told.value, told.cost) == ("failure", "gave up", 0)

@@ -102,6 +102,20 @@ async def test_every_operation_answers_with_its_own_type(client: LedgerClient, c
     await client.close_run(closing())
 
 
+@pytest.mark.parametrize("lost", ["", "lose_before", "lose_after"])
+async def test_a_settled_answer_is_the_same_with_and_without_its_echo(wire: Wire, lost: str) -> None:
+    client = LedgerClient(wire.send)
+    await client.open_run(opening())
+    outcomes = []
+    for index, echo in enumerate((True, False)):
+        await client.reserve(reserving(f"k{index}", index=index))
+        if lost:
+            setattr(wire, lost, 1)
+        outcomes.append(await client.settle(settling(f"r|s|{index}|1", answer={"x": [1, "ü", None]}, echo=echo)))
+        assert outcomes[-1] == await client.reserve(reserving("again", index=index))
+    assert outcomes[0] == outcomes[1]
+
+
 async def test_a_refusal_is_raised_as_the_error_of_its_name_with_its_facts(client: LedgerClient) -> None:
     await client.open_run(opening())
     await client.reserve(reserving())

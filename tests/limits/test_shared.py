@@ -151,6 +151,44 @@ def test_a_new_limiter_goes_on_where_the_old_one_was() -> None:
     virtually(main)
 
 
+def test_a_host_alone_with_room_to_spare_says_little() -> None:
+    async def main() -> None:
+        house, vendor = House(), Vendor(lambda now: 1e9, 0.2)
+        crowd = Crowd(vendor)
+        crowd.work(house.host("one", LimitPolicy(initial=64, ceiling=64)), "a", workers=16)
+        await asyncio.sleep(5)
+        before = house.messages
+        await asyncio.sleep(20)
+        assert house.messages - before <= 3 * 20
+        crowd.work(house.hosts["one"], "a", workers=40)
+        await asyncio.sleep(1)
+        before = house.messages
+        await asyncio.sleep(20)
+        assert house.messages - before >= 6 * 20
+        await crowd.stop()
+        await house.close()
+
+    virtually(main)
+
+
+def test_who_comes_to_a_host_that_says_little_has_its_share_within_a_second() -> None:
+    async def main() -> None:
+        house, vendor = House(), Vendor(lambda now: 1e9, 0.2)
+        crowd, sixteen = Crowd(vendor), LimitPolicy(initial=32, ceiling=32)
+        crowd.work(house.host("one", sixteen), "a", workers=16)
+        await asyncio.sleep(5)
+        crowd.work(house.host("two", sixteen), "b", workers=100)
+        await asyncio.sleep(1)
+        before = crowd.served.copy()
+        await asyncio.sleep(10)
+        await crowd.stop()
+        await house.close()
+        assert vendor.most_in_flight <= 32
+        assert crowd.served["b"] - before["b"] >= 0.9 * (crowd.served["a"] - before["a"])
+
+    virtually(main)
+
+
 def test_one_hosts_failures_open_the_breaker_for_all_and_one_request_tries() -> None:
     async def main() -> None:
         house = House()
