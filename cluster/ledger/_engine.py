@@ -28,6 +28,7 @@ from bessemer.cluster.errors import (
 )
 from bessemer.cluster.ledger import _postgresql
 from bessemer.cluster.ledger import _schema as t
+from bessemer.cluster.ledger._driver import rows_of
 from bessemer.cluster.ledger.migrations import upgrade
 
 T = TypeVar("T")
@@ -278,7 +279,7 @@ def _make_engine(url: URL, *, durable: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         reads = connection.get_execution_options().get(READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        rows_of(connection, "BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 
