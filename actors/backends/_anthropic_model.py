@@ -47,12 +47,10 @@ class TieredAnthropicModel(AnthropicModel):
         model_request_parameters: ModelRequestParameters,
         **options: Any,
     ) -> Any:
-        content = _plain_content(messages)
-        if not content or any(value is not None for value in options.values()):
-            return await super()._prepare_messages_create(
-                messages, model_settings, model_request_parameters, **options
-            )
-        shape = _shape(content, messages[0].instructions, model_settings, model_request_parameters)
+        first = messages[0] if len(messages) == 1 and not any(options.values()) else None
+        if not isinstance(first, ModelRequest) or not (content := _plain_content(first)):
+            return await super()._prepare_messages_create(messages, model_settings, model_request_parameters, **options)
+        shape = _shape(content, first.instructions, model_settings, model_request_parameters)
         own: dict[str, str] = model_settings.get("extra_headers", {})
         if (kept := self._kept.get(shape)) is not None:
             return replace(kept.made, anthropic_messages=_said(kept.made, content), extra_headers=kept.headers | own)
@@ -61,14 +59,15 @@ class TieredAnthropicModel(AnthropicModel):
         if _said(made, content) == made.anthropic_messages and headers | own == made.extra_headers:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            self._kept[shape] = _Kept(made, headers, model_request_parameters)
+            # A deliverable of any size may be in its texts: every request brings its own.
+            empty = replace(made, anthropic_messages=_said(made, [""] * len(content)))
+            self._kept[shape] = _Kept(empty, headers, model_request_parameters)
         return made
 
 
-def _plain_content(messages: list[ModelMessage]) -> list[Any]:
-    """Texts and marks for the cache, where a conversation has nothing else; empty where it has."""
-    first = messages[0] if len(messages) == 1 else None
-    if not isinstance(first, ModelRequest) or len(first.parts) != 1 or not isinstance(first.parts[0], UserPromptPart):
+def _plain_content(first: ModelRequest) -> list[Any]:
+    """Texts and marks for the cache, where a request has nothing else; empty where it has."""
+    if len(first.parts) != 1 or not isinstance(first.parts[0], UserPromptPart):
         return []
     content = first.parts[0].content
     items = [content] if isinstance(content, str) else list(content)
@@ -84,10 +83,11 @@ def _shape(content: list[Any], instructions: str | None, settings: Any, paramete
     return (marks, instructions, told, others, parts)
 
 
-def _said(made: Any, content: list[Any]) -> list[dict[str, Any]]:
+def _said(made: Any, content: list[Any]) -> Any:
     """The messages of a request that was made ready, with other texts."""
     texts = (one for one in content if isinstance(one, str))
-    return [
-        {**message, "content": [{**block, "text": text} for block, text in zip(message["content"], texts, strict=False)]}
-        for message in made.anthropic_messages
-    ]
+    messages = []
+    for message in made.anthropic_messages:
+        blocks = [{**block, "text": text} for block, text in zip(message["content"], texts, strict=False)]
+        messages.append({**message, "content": blocks})
+    return messages

@@ -57,13 +57,14 @@ class Wire:
         self.backend = PydanticAIBackend(NAME, model, close=client.close, dialect=_DIALECT)
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
-        own = {name: value for name, value in request.headers.items() if not name.startswith(("x-stainless", "content"))}
-        own.pop("idempotency-key", None)
+        left_out = ("x-stainless", "content", "idempotency-key")
+        own = {name: value for name, value in request.headers.items() if not name.startswith(left_out)}
         self.sent.append((json.loads(request.content), own))
         usage = {"input_tokens": 3, "output_tokens": 2, "service_tier": "standard"}
-        said = [{"type": "text", "text": '{"score": 1, "vote": "a"}'}]
-        common = {"id": "m", "type": "message", "role": "assistant", "model": "claude-opus-4-6", "stop_reason": "end_turn"}
-        return httpx2.Response(200, json={**common, "stop_sequence": None, "content": said, "usage": usage})
+        said = {"role": "assistant", "content": [{"type": "text", "text": '{"score": 1, "vote": "a"}'}]}
+        ended = {"stop_reason": "end_turn", "stop_sequence": None}
+        answer = {"id": "m", "type": "message", "model": "claude-opus-4-6", **said, **ended, "usage": usage}
+        return httpx2.Response(200, json=answer)
 
     async def ask(self, text: str, attempt: str, **asked: Any) -> tuple[Any, dict[str, str]]:
         current_call.set(CallContext(attempt))
