@@ -7,6 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic_ai.messages import ModelRequest as Asked
+from pydantic_ai.messages import UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
@@ -27,6 +30,7 @@ ANSWERED = {"kind": "response", "parts": [{"part_kind": "text", "content": "and 
 
 ALIKE: list[dict[str, Any]] = [
     {},
+    {"instructions": "Judge."},
     {"instructions": "Judge.", "output_schema": SCORE},
     {"instructions": "Be kind.", "output_schema": SCORE},
     {"instructions": "Judge.", "output_schema": VOTE},
@@ -39,6 +43,7 @@ ALIKE: list[dict[str, Any]] = [
 OTHERS: list[dict[str, Any]] = [
     {"attachments": (PIXEL,)},
     {"tools": (TOOL,), "history": (SAID, ANSWERED)},
+    {"history": (SAID, ANSWERED)},
     {"history": (SAID, ANSWERED), "instructions": "Judge."},
 ]
 TEXTS = ("one", "two", "<system>three</system>", "one")
@@ -53,8 +58,8 @@ class Wire:
         client = LeanAsyncAnthropic(
             api_key="k", base_url="http://127.0.0.1:9", max_retries=0, http_client=http, open_telemetry=False
         )
-        model = TieredAnthropicModel("claude-opus-4-6", provider=AnthropicProvider(anthropic_client=client))
-        self.backend = PydanticAIBackend(NAME, model, close=client.close, dialect=_DIALECT)
+        self.model = TieredAnthropicModel("claude-opus-4-6", provider=AnthropicProvider(anthropic_client=client))
+        self.backend = PydanticAIBackend(NAME, self.model, close=client.close, dialect=_DIALECT)
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         left_out = ("x-stainless", "content", "idempotency-key")
@@ -113,9 +118,24 @@ async def test_what_is_more_than_text_is_prepared_each_time(prepared: list[str])
     assert len(prepared) == 2 * len(OTHERS)
 
 
+async def test_requests_with_other_settings_are_not_of_one_shape() -> None:
+    model, parameters = Wire().model, ModelRequestParameters()
+    asked: list[Any] = [Asked(parts=[UserPromptPart("one")])]
+    for limit in (10, 20, 10):
+        made = await model._prepare_messages_create(asked, {"max_tokens": limit}, parameters)
+        assert made.max_tokens == limit
+
+
+async def test_what_is_kept_has_no_texts() -> None:
+    warm = Wire()
+    await warm.ask("the question", "a", shared_prefix="all read this")
+    (kept,) = warm.model._kept.values()
+    assert "read" not in repr(kept.made.anthropic_messages)
+    assert "question" not in repr(kept.made.anthropic_messages)
+
+
 async def test_shapes_are_not_kept_without_end() -> None:
     warm = Wire()
     for number in range(KEPT + 10):
         await warm.ask("one", "a", instructions=f"Be number {number}.")
-    kept = warm.backend.model._kept  # type: ignore[attr-defined]
-    assert 0 < len(kept) <= KEPT
+    assert 0 < len(warm.model._kept) <= KEPT

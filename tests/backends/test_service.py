@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bessemer.actors._backend_service import BackendService
+from bessemer.actors._call_accounting import surely
 from bessemer.actors._calls import BudgetRefused, CallEnvelope, RetryPolicy, read_answer
 from bessemer.actors.backends.base import CallFailure, ModelRequest, Reply
 from bessemer.cluster.backend_settings import BackendSettings, PriceOverride, PriceSettings, ScriptedSettings
@@ -207,6 +208,27 @@ async def test_what_is_booked_after_a_cancellation_is_booked_after_a_second_one(
         await task
     while house.ledger.states() != ["settled"]:
         await asyncio.sleep(0.01)
+
+
+async def test_a_sure_write_is_made_though_its_caller_is_cancelled_twice() -> None:
+    begun, room, made = asyncio.Event(), asyncio.Event(), []
+
+    async def write() -> None:
+        begun.set()
+        await room.wait()
+        made.append("")
+
+    task = asyncio.create_task(surely(write))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    room.set()
+    async with asyncio.timeout(10):
+        while not made:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_restarted_host_doubts_what_its_dead_self_had_in_flight(tmp_path: Path) -> None:

@@ -171,6 +171,22 @@ def test_a_host_alone_with_room_to_spare_says_little() -> None:
     virtually(main)
 
 
+def test_hosts_that_share_a_key_go_on_telling_each_other() -> None:
+    async def main() -> None:
+        house, vendor = House(), Vendor(lambda now: 1e9, 0.2)
+        crowd, plenty = Crowd(vendor), LimitPolicy(initial=64, ceiling=64)
+        for name in ("one", "two"):
+            crowd.work(house.host(name, plenty), name, workers=8)
+        await asyncio.sleep(5)
+        before = house.messages
+        await asyncio.sleep(20)
+        await crowd.stop()
+        await house.close()
+        assert house.messages - before >= 2 * 6 * 20
+
+    virtually(main)
+
+
 def test_who_comes_to_a_host_that_says_little_has_its_share_within_a_second() -> None:
     async def main() -> None:
         house, vendor = House(), Vendor(lambda now: 1e9, 0.2)
