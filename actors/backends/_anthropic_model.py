@@ -47,7 +47,8 @@ class TieredAnthropicModel(AnthropicModel):
         model_request_parameters: ModelRequestParameters,
         **options: Any,
     ) -> Any:
-        first = messages[0] if len(messages) == 1 and not any(options.values()) else None
+        more = len(messages) != 1 or any(value is not None for value in options.values())
+        first = None if more else messages[0]
         if not isinstance(first, ModelRequest) or not (content := _plain_content(first)):
             return await super()._prepare_messages_create(messages, model_settings, model_request_parameters, **options)
         shape = _shape(content, first.instructions, model_settings, model_request_parameters)

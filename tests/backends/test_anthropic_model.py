@@ -126,6 +126,14 @@ async def test_requests_with_other_settings_are_not_of_one_shape() -> None:
         assert made.max_tokens == limit
 
 
+async def test_what_is_asked_beside_the_messages_is_never_left_out() -> None:
+    model, parameters = Wire().model, ModelRequestParameters()
+    asked: list[Any] = [Asked(parts=[UserPromptPart("one")])]
+    for compaction in (None, {}, None):
+        made = await model._prepare_messages_create(asked, {}, parameters, compaction=compaction)
+        assert made.compaction == compaction
+
+
 async def test_what_is_kept_has_no_texts() -> None:
     warm = Wire()
     await warm.ask("the question", "a", shared_prefix="all read this")
