@@ -1,7 +1,7 @@
 """Bare SDK loops, one for each vendor: the same small request as the product sends, nothing around it.
 
-Prints calls a second and CPU milliseconds a call as JSON: `_bare.py VENDOR CALLS IN_FLIGHT`. Addresses and keys come
-from the vendors' own environment variables.
+Prints calls a second and CPU milliseconds a call as JSON: `_bare.py VENDOR CALLS IN_FLIGHT`. With `--turns` behind, it
+does so once for every line of its standard input. Addresses and keys come from the vendors' own environment variables.
 """
 
 from __future__ import annotations
@@ -123,26 +123,40 @@ def _scored() -> Any:
 VENDORS = {"anthropic": anthropic, "openai": openai, "google": google, "xai": xai}
 
 
-async def _loop(vendor: str, calls: int, in_flight: int) -> tuple[float, float]:
-    ask = VENDORS[vendor](in_flight)
-    slots = asyncio.Semaphore(in_flight)
+class Bare:
+    """One client of a vendor, which makes turns of calls. Belongs to one event loop."""
 
-    async def one(number: int) -> None:
-        async with slots:
-            await ask(number)
+    def __init__(self, vendor: str, in_flight: int) -> None:
+        self._ask = VENDORS[vendor](in_flight)
+        self._in_flight = in_flight
+        self._slots = asyncio.Semaphore(in_flight)
 
-    await asyncio.gather(*(one(number) for number in range(2 * in_flight)))
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
-    await asyncio.gather(*(one(number) for number in range(calls)))
-    took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
-    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    async def turn(self, calls: int) -> dict[str, float]:
+        """Calls a second and CPU milliseconds a call, of `calls` after twice as many as are in flight."""
+        await self._make(2 * self._in_flight)
+        began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
+        await self._make(calls)
+        took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return {"calls_per_second": round(calls / took, 1), "cpu_ms_per_call": round(cpu / calls * 1000, 3)}
+
+    async def _make(self, calls: int) -> None:
+        await asyncio.gather(*(self._one(number) for number in range(calls)))
+
+    async def _one(self, number: int) -> None:
+        async with self._slots:
+            await self._ask(number)
 
 
-def main() -> None:
+async def main() -> None:
     vendor, calls, in_flight = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    took, cpu = asyncio.run(_loop(vendor, calls, in_flight))
-    print(json.dumps({"calls_per_second": round(calls / took, 1), "cpu_ms_per_call": round(cpu / calls * 1000, 3)}))
+    bare = Bare(vendor, in_flight)
+    if sys.argv[4:] != ["--turns"]:
+        print(json.dumps(await bare.turn(calls)))
+        return
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(await bare.turn(calls)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

@@ -1,10 +1,11 @@
 """Each vendor through backend hosts and ledger, beside its bare SDK, both against the simulator in the same run.
 
-The two take turns while one cluster is up, each as warm as the other. Prints one JSON object, each figure a median of
-the turns. CPU is that of the backend hosts and the ledger keeper; the simulator and the run are left out. An actor of
-Ray uses some without any work: `rest` is that share of a call's CPU.
+The two take turns while one cluster is up, each first in every second turn and each as warm as the other. Prints one
+JSON object: medians of the turns, and for what is compared a 95 % interval, bootstrapped over the turns. CPU is that of
+the backend hosts and the ledger keeper; the simulator and the run are left out. An actor of Ray uses some without any
+work: `rest` is that share of a call's CPU.
 `flat` is how far the costliest width is above the cheapest, beside the bare SDK at the same width, less that rest.
-`vendors.py [VENDOR…]`; in the environment IN_FLIGHT gives other widths than 16, 200 and 1,000, and TURNS others than 3.
+`vendors.py [VENDOR…]`; in the environment IN_FLIGHT gives other widths than 16, 200 and 1,000, and TURNS others than 9.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import statistics
-import subprocess
+import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from _processes import look, used
 
 from bessemer.actors.run_host import RunSpec
 from bessemer.cluster import ray_session
-from bessemer.cluster.settings import load_settings
+from bessemer.cluster.settings import Settings, load_settings
 from bessemer.interfaces._driver import Driver
 from bessemer.interfaces._home import home_of
 from bessemer.interfaces._prepare import versions
@@ -43,10 +45,13 @@ MODELS = {
     "xai": "xai/grok-4.20-0309-reasoning",
 }
 COUNTED = ("BackendHost", "LedgerKeeper")
-TURNS = int(os.environ.get("TURNS", "3"))
-REST_SECONDS = 4.0
+TURNS = int(os.environ.get("TURNS", "9"))
+REST_SECONDS = 5.0
+RESAMPLES = 4000
 
 Figures = dict[str, float]
+Ratios = list[float]
+"""One for each turn."""
 
 
 def main() -> None:
@@ -63,79 +68,137 @@ def main() -> None:
 
 
 def _vendor(vendor: str) -> dict[str, Any]:
-    cells = {str(width): _cell(vendor, width) for width in WIDTHS}
-    ratios = [cell["cpu_ratio_less_rest"] for cell in cells.values()]
-    return {**cells, "flat": round(max(ratios) / min(ratios), 2)}
+    turns = {width: asyncio.run(Width(vendor, width).turns()) for width in WIDTHS}
+    report: dict[str, Any] = {str(width): _cell(vendor, width, found) for width, found in turns.items()}
+    less_rest = [[turn["cpu_ratio_less_rest"] for turn in found] for found in turns.values()]
+    report["flat"], report["flat_interval"] = _estimate(_flat, less_rest)
+    print(f"{vendor}: flat within {report['flat']} {report['flat_interval']}", file=sys.stderr, flush=True)
+    return report
 
 
-def _cell(vendor: str, width: int) -> dict[str, Any]:
-    turns = asyncio.run(_turns(vendor, width))
-    figures = {name: round(statistics.median(turn[name] for turn in turns), 3) for name in turns[0]}
-    print(f"{vendor} {width}: {figures['cpu_ratio']} x the bare SDK's CPU", file=sys.stderr, flush=True)
-    return {**figures, "cpu_ratios": [round(turn["cpu_ratio"], 2) for turn in turns]}
-
-
-async def _turns(vendor: str, width: int) -> list[Figures]:
-    """Bare SDK and ours by turns, on one cluster: what else wakes on the machine is the same for both."""
-    calls = CALLS if width > 50 else CALLS // 2
-    with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
-        backends = {vendor: {"max_in_flight": max(width, 64)}}
-        settings = load_settings(flags={"state_dir": folder, "backends": backends}, cwd=Path(folder))
-        await asyncio.to_thread(ray_session.join, private=True)
-        try:
-            driver = Driver(home_of(settings))
-            await _run(driver, settings, vendor, 2 * width, width, "warm")
-            return [await _turn(driver, settings, vendor, calls, width, f"turn-{turn}") for turn in range(TURNS)]
-        finally:
-            await asyncio.to_thread(ray_session.leave)
-
-
-async def _turn(driver: Driver, settings: Any, vendor: str, calls: int, width: int, name: str) -> Figures:
-    bare = await asyncio.to_thread(_bare, vendor, calls, width)
-    before = look(memory=False)
-    await asyncio.sleep(REST_SECONDS)
-    rest = _counted(used(before, look(memory=False))) / REST_SECONDS
-    before, began = look(memory=False), time.monotonic()
-    outcome = await _run(driver, settings, vendor, calls, width, name)
-    took, cpu = time.monotonic() - began, _counted(used(before, look(memory=False))) / calls * 1000
-    failed = [one for one in outcome["scored"] if one["score"] is None]
-    if failed:
-        raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
-    resting = rest * took / calls * 1000
+def _cell(vendor: str, width: int, turns: list[Figures]) -> dict[str, Any]:
+    ratios = [turn["cpu_ratio"] for turn in turns]
+    ratio, interval = _estimate(lambda drawn: median(drawn[0]), [ratios])
+    print(f"{vendor} {width}: {ratio} x the bare SDK's CPU {interval}", file=sys.stderr, flush=True)
     return {
-        **{f"bare_{name}": value for name, value in bare.items()},
-        "calls_per_second": calls / took,
-        "cpu_ms_per_call": cpu,
-        "rest_ms_per_call": resting,
-        "cpu_ratio": cpu / bare["cpu_ms_per_call"],
-        "cpu_ratio_less_rest": (cpu - resting) / bare["cpu_ms_per_call"],
+        **{name: round(median(turn[name] for turn in turns), 3) for name in turns[0]},
+        "cpu_ratio": ratio,
+        "cpu_ratio_interval": interval,
+        "cpu_ratios": [round(one, 2) for one in ratios],
     }
 
 
-def _bare(vendor: str, calls: int, width: int) -> Figures:
-    line = [sys.executable, str(HERE / "_bare.py"), vendor, str(calls), str(width)]
-    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=300)
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
-    return found
+def _flat(widths: list[Ratios]) -> float:
+    medians = [median(ratios) for ratios in widths]
+    return max(medians) / min(medians)
+
+
+def _estimate(statistic: Callable[[list[Ratios]], float], widths: list[Ratios]) -> tuple[float, list[float]]:
+    """The statistic and its 95 % percentile interval, of turns drawn anew at each width."""
+    dice = random.Random(0)
+    drawn = sorted(statistic([dice.choices(one, k=len(one)) for one in widths]) for _ in range(RESAMPLES))
+    interval = [drawn[int(RESAMPLES * 0.025)], drawn[int(RESAMPLES * 0.975)]]
+    return round(statistic(widths), 2), [round(end, 2) for end in interval]
+
+
+class Width:
+    """A vendor with so many calls in flight. Bare SDK and ours see the same machine: one cluster is there for both."""
+
+    def __init__(self, vendor: str, width: int) -> None:
+        self._vendor = vendor
+        self._width = width
+        self._calls = max(CALLS if width > 50 else CALLS // 2, 3 * width)
+        self._runs = 0
+
+    async def turns(self) -> list[Figures]:
+        with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
+            backends = {self._vendor: {"max_in_flight": max(self._width, 64)}}
+            self._settings: Settings = load_settings(
+                flags={"state_dir": folder, "backends": backends}, cwd=Path(folder)
+            )
+            await asyncio.to_thread(ray_session.join, private=True)
+            bare = await self._begin_bare()
+            try:
+                self._driver = Driver(home_of(self._settings))
+                await self._run(2 * self._width)
+                resting = await _resting()
+                return [await self._turn(bare, resting, turn % 2 == 0) for turn in range(TURNS)]
+            finally:
+                bare.kill()
+                await bare.wait()
+                await asyncio.to_thread(ray_session.leave)
+
+    async def _begin_bare(self) -> asyncio.subprocess.Process:
+        line = [str(HERE / "_bare.py"), self._vendor, str(self._calls), str(self._width), "--turns"]
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(sys.executable, *line, stdin=pipe, stdout=pipe)
+
+    async def _turn(self, bare: asyncio.subprocess.Process, resting: float, bare_first: bool) -> Figures:
+        """`resting` is the CPU seconds a second of hosts without work."""
+        if bare_first:
+            beside = await _bare_turn(bare)
+            ours, rate = await self._own_turn()
+        else:
+            ours, rate = await self._own_turn()
+            beside = await _bare_turn(bare)
+        rest = resting / rate * 1000
+        return {
+            **{f"bare_{name}": value for name, value in beside.items()},
+            "calls_per_second": rate,
+            "cpu_ms_per_call": ours,
+            "rest_ms_per_call": rest,
+            "cpu_ratio": ours / beside["cpu_ms_per_call"],
+            "cpu_ratio_less_rest": (ours - rest) / beside["cpu_ms_per_call"],
+        }
+
+    async def _own_turn(self) -> tuple[float, float]:
+        """CPU milliseconds a call and calls a second, after twice as many calls as are in flight."""
+        await self._run(2 * self._width)
+        before, began = look(memory=False), time.monotonic()
+        await self._run(self._calls)
+        took = time.monotonic() - began
+        return _counted(used(before, look(memory=False))) / self._calls * 1000, self._calls / took
+
+    async def _run(self, calls: int) -> None:
+        """Make so many calls. Raises SystemExit where one of them failed."""
+        plan = ScorePlan(
+            items=tuple(Item(id=f"{number}", text=f"text {number}") for number in range(calls)),
+            instructions="Score the text.",
+            backend=MODELS[self._vendor],
+            side_by_side=self._width,
+        )
+        self._runs += 1
+        run = f"{self._vendor}-{self._width}-{self._runs}"
+        pins = {"plan": plan.model_dump(mode="json"), **versions(self._settings)}
+        spec = RunSpec(run=run, pipeline="score", pins=pins, caps={f"run:{run}": None})
+        await self._driver.start(spec)
+        outcome = await self._driver.watch(spec, lambda event: None)
+        failed = [one for one in outcome["scored"] if one["score"] is None]
+        if failed:
+            raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
+
+
+async def _bare_turn(bare: asyncio.subprocess.Process) -> Figures:
+    assert bare.stdin is not None
+    assert bare.stdout is not None
+    bare.stdin.write(b"\n")
+    line = await asyncio.wait_for(bare.stdout.readline(), 300)
+    if not line:
+        raise SystemExit("error: the bare SDK's process ended, see above")
+    figures: Figures = json.loads(line)
+    return figures
+
+
+async def _resting() -> float:
+    """CPU seconds a second of hosts without work."""
+    before, began = look(memory=False), time.monotonic()
+    await asyncio.sleep(REST_SECONDS)
+    return _counted(used(before, look(memory=False))) / (time.monotonic() - began)
 
 
 def _counted(cpu: dict[str, float]) -> float:
     """Seconds of the processes that are counted."""
     return sum(cpu.get(kind, 0.0) for kind in COUNTED)
-
-
-async def _run(driver: Driver, settings: Any, vendor: str, calls: int, width: int, name: str) -> dict[str, Any]:
-    plan = ScorePlan(
-        items=tuple(Item(id=f"{number}", text=f"text {number}") for number in range(calls)),
-        instructions="Score the text.",
-        backend=MODELS[vendor],
-        side_by_side=width,
-    )
-    pins = {"plan": plan.model_dump(mode="json"), **versions(settings)}
-    run = f"{vendor}-{width}-{name}"
-    spec = RunSpec(run=run, pipeline="score", pins=pins, caps={f"run:{run}": None})
-    await driver.start(spec)
-    return await driver.watch(spec, lambda event: None)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import contextlib
 
 from bessemer.cluster.ledger import FinishStep, LedgerClient
 
-COMPANY_SECONDS = 0.1
+COMPANY_SECONDS = 0.25
 """How long an end waits for others: a message costs both sides more than what is in it."""
 
 
