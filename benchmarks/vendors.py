@@ -107,7 +107,7 @@ class Width:
     def __init__(self, vendor: str, width: int) -> None:
         self._vendor = vendor
         self._width = width
-        self._calls = max(CALLS if width > 50 else CALLS // 2, 3 * width)
+        self._calls = max(CALLS, 3 * width)
         self._runs = 0
 
     async def turns(self) -> list[Figures]:
