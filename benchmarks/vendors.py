@@ -17,6 +17,7 @@ import random
 import sys
 import tempfile
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -47,6 +48,8 @@ MODELS = {
 COUNTED = ("BackendHost", "LedgerKeeper")
 TURNS = int(os.environ.get("TURNS", "9"))
 REST_SECONDS = 5.0
+BARE_SECONDS = 300.0
+"""How long a turn of the bare SDK may take."""
 RESAMPLES = 4000
 
 Figures = dict[str, float]
@@ -68,7 +71,7 @@ def main() -> None:
 
 
 def _vendor(vendor: str) -> dict[str, Any]:
-    turns = {width: asyncio.run(Width(vendor, width).turns()) for width in WIDTHS}
+    turns = {width: asyncio.run(_turns(vendor, width)) for width in WIDTHS}
     report: dict[str, Any] = {str(width): _cell(vendor, width, found) for width, found in turns.items()}
     less_rest = [[turn["cpu_ratio_less_rest"] for turn in found] for found in turns.values()]
     report["flat"], report["flat_interval"] = _estimate(_flat, less_rest)
@@ -101,66 +104,85 @@ def _estimate(statistic: Callable[[list[Ratios]], float], widths: list[Ratios]) 
     return round(statistic(widths), 2), [round(end, 2) for end in interval]
 
 
-class Width:
-    """A vendor with so many calls in flight. Bare SDK and ours see the same machine: one cluster is there for both."""
+async def _turns(vendor: str, width: int) -> list[Figures]:
+    """Bare SDK and ours see the same machine: one cluster is there for both."""
+    with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
+        backends = {vendor: {"max_in_flight": max(width, 64)}}
+        settings = load_settings(flags={"state_dir": folder, "backends": backends}, cwd=Path(folder))
+        await asyncio.to_thread(ray_session.join, private=True)
+        bare = await _begin_bare(vendor, width)
+        try:
+            ours = Ours(vendor, width, settings)
+            await ours.make(2 * width)
+            resting = await _resting()
+            return [await _turn(ours, bare, resting, turn % 2 == 0) for turn in range(TURNS)]
+        finally:
+            bare.kill()
+            await bare.wait()
+            await asyncio.to_thread(ray_session.leave)
 
-    def __init__(self, vendor: str, width: int) -> None:
+
+def _calls(width: int) -> int:
+    """Of one turn."""
+    return max(CALLS, 3 * width)
+
+
+async def _turn(ours: Ours, bare: Process, resting: float, bare_first: bool) -> Figures:
+    """`resting` is the CPU seconds a second of hosts without work."""
+    if bare_first:
+        beside, figures = await _bare_turn(bare), await ours.turn()
+    else:
+        figures, beside = await ours.turn(), await _bare_turn(bare)
+    cpu, bare_cpu = figures["cpu_ms_per_call"], beside["cpu_ms_per_call"]
+    rest = resting / figures["calls_per_second"] * 1000
+    return {
+        **{f"bare_{name}": value for name, value in beside.items()},
+        **figures,
+        "rest_ms_per_call": rest,
+        "cpu_ratio": cpu / bare_cpu,
+        "cpu_ratio_less_rest": (cpu - rest) / bare_cpu,
+    }
+
+
+async def _begin_bare(vendor: str, width: int) -> Process:
+    line = [str(HERE / "_bare.py"), vendor, str(_calls(width)), str(width), "--turns"]
+    return await asyncio.create_subprocess_exec(sys.executable, *line, stdin=PIPE, stdout=PIPE)
+
+
+async def _bare_turn(bare: Process) -> Figures:
+    """Raises SystemExit where the bare SDK's process ended."""
+    assert bare.stdin is not None
+    assert bare.stdout is not None
+    bare.stdin.write(b"\n")
+    line = await asyncio.wait_for(bare.stdout.readline(), BARE_SECONDS)
+    if not line:
+        raise SystemExit("error: the bare SDK's process ended, see above")
+    figures: Figures = json.loads(line)
+    return figures
+
+
+class Ours:
+    """One vendor's calls through the product, so many in flight."""
+
+    def __init__(self, vendor: str, width: int, settings: Settings) -> None:
         self._vendor = vendor
         self._width = width
-        self._calls = max(CALLS, 3 * width)
+        self._settings = settings
+        self._driver = Driver(home_of(settings))
         self._runs = 0
 
-    async def turns(self) -> list[Figures]:
-        with tempfile.TemporaryDirectory(prefix="bsm-bench-") as folder:
-            backends = {self._vendor: {"max_in_flight": max(self._width, 64)}}
-            self._settings: Settings = load_settings(
-                flags={"state_dir": folder, "backends": backends}, cwd=Path(folder)
-            )
-            await asyncio.to_thread(ray_session.join, private=True)
-            bare = await self._begin_bare()
-            try:
-                self._driver = Driver(home_of(self._settings))
-                await self._run(2 * self._width)
-                resting = await _resting()
-                return [await self._turn(bare, resting, turn % 2 == 0) for turn in range(TURNS)]
-            finally:
-                bare.kill()
-                await bare.wait()
-                await asyncio.to_thread(ray_session.leave)
-
-    async def _begin_bare(self) -> asyncio.subprocess.Process:
-        line = [str(HERE / "_bare.py"), self._vendor, str(self._calls), str(self._width), "--turns"]
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(sys.executable, *line, stdin=pipe, stdout=pipe)
-
-    async def _turn(self, bare: asyncio.subprocess.Process, resting: float, bare_first: bool) -> Figures:
-        """`resting` is the CPU seconds a second of hosts without work."""
-        if bare_first:
-            beside = await _bare_turn(bare)
-            ours, rate = await self._own_turn()
-        else:
-            ours, rate = await self._own_turn()
-            beside = await _bare_turn(bare)
-        rest = resting / rate * 1000
-        return {
-            **{f"bare_{name}": value for name, value in beside.items()},
-            "calls_per_second": rate,
-            "cpu_ms_per_call": ours,
-            "rest_ms_per_call": rest,
-            "cpu_ratio": ours / beside["cpu_ms_per_call"],
-            "cpu_ratio_less_rest": (ours - rest) / beside["cpu_ms_per_call"],
-        }
-
-    async def _own_turn(self) -> tuple[float, float]:
-        """CPU milliseconds a call and calls a second, after twice as many calls as are in flight."""
-        await self._run(2 * self._width)
+    async def turn(self) -> Figures:
+        """A turn of calls, after twice as many as are in flight."""
+        await self.make(2 * self._width)
+        calls = _calls(self._width)
         before, began = look(memory=False), time.monotonic()
-        await self._run(self._calls)
+        await self.make(calls)
         took = time.monotonic() - began
-        return _counted(used(before, look(memory=False))) / self._calls * 1000, self._calls / took
+        cpu = _counted(used(before, look(memory=False)))
+        return {"calls_per_second": calls / took, "cpu_ms_per_call": cpu / calls * 1000}
 
-    async def _run(self, calls: int) -> None:
-        """Make so many calls. Raises SystemExit where one of them failed."""
+    async def make(self, calls: int) -> None:
+        """Make so many calls, as one run. Raises SystemExit where one of them failed."""
         plan = ScorePlan(
             items=tuple(Item(id=f"{number}", text=f"text {number}") for number in range(calls)),
             instructions="Score the text.",
@@ -176,17 +198,6 @@ class Width:
         failed = [one for one in outcome["scored"] if one["score"] is None]
         if failed:
             raise SystemExit(f"error: {len(failed)} of {calls} calls failed, the first with: {failed[0]}")
-
-
-async def _bare_turn(bare: asyncio.subprocess.Process) -> Figures:
-    assert bare.stdin is not None
-    assert bare.stdout is not None
-    bare.stdin.write(b"\n")
-    line = await asyncio.wait_for(bare.stdout.readline(), 300)
-    if not line:
-        raise SystemExit("error: the bare SDK's process ended, see above")
-    figures: Figures = json.loads(line)
-    return figures
 
 
 async def _resting() -> float:
