@@ -23,10 +23,10 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from bessemer.actors.gateway._admit import Refused, admit, dialect_of, refuse, token_of
 from bessemer.actors.gateway._dialects import Upstream
-from bessemer.actors.gateway._folders import own_folder
 from bessemer.actors.gateway._meter import REQUEST_SECONDS, Meter, Parent
 from bessemer.actors.gateway._relay import Relay
 from bessemer.actors.gateway._sessions import Session, Sessions
+from bessemer.cluster.own_folder import own_folder
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler

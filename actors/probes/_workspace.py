@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+from bessemer.cluster.own_folder import own_folder
 
 SKIPPED = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".bessemer", ".mypy_cache", ".ruff_cache"})
 MAX_FILES = 20_000
@@ -19,7 +20,7 @@ MAX_TEXT_BYTES = 2_000_000
 @contextlib.asynccontextmanager
 async def private_copy(workspace: str) -> AsyncIterator[Path]:
     """A throw-away copy beside the system's temporary files; links stay links, pipes and sockets are left out."""
-    place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bsm-probe-"))
+    place = await asyncio.to_thread(own_folder, "bsm-probe")
     try:
         tree = place / "tree"
         await asyncio.to_thread(shutil.copytree, workspace, tree, symlinks=True, ignore=_ignored)

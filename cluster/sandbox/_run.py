@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 from bessemer.cluster.errors import SandboxUnavailable, WorkspaceError
+from bessemer.cluster.own_folder import own_folder
 from bessemer.cluster.sandbox._cgroup import control_group
 from bessemer.cluster.sandbox._descendants import MARK, Family
 from bessemer.cluster.sandbox._door import Door, find_door, preferred_door
@@ -239,8 +240,8 @@ def _private_folder(door: Door) -> Iterator[str]:
     if door.name in ("bubblewrap", "docker", "podman"):
         yield ""
         return
-    place = tempfile.mkdtemp(prefix="bsm-private-")
+    place = own_folder("bsm-private")
     try:
-        yield place
+        yield str(place)
     finally:
         shutil.rmtree(place, ignore_errors=True)

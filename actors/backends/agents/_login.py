@@ -11,9 +11,9 @@ from pathlib import Path
 from bessemer.actors.backends.agents._access import login_home
 from bessemer.actors.backends.agents._agent import GATEWAY, Agent
 from bessemer.actors.backends.agents._tunnel import Tunnel
-from bessemer.actors.gateway import own_folder
 from bessemer.cluster.backend_settings import BackendSettings
 from bessemer.cluster.files import write_atomic
+from bessemer.cluster.own_folder import own_folder
 
 _LARGEST = 2**20
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from bessemer.actors.backends.agents._agent import Launch
 from bessemer.actors.backends.agents._program import Program
-from bessemer.actors.gateway import own_folder
 from bessemer.cluster.errors import SandboxUnavailable
+from bessemer.cluster.own_folder import own_folder
 from bessemer.cluster.sandbox import Door, SandboxPolicy, SandboxResult, find_door, preferred_door, run
 
 OUTPUT_BYTES = 8 * 2**20
