@@ -163,7 +163,7 @@ class PydanticAIBackend:
         """The settings of a request that travels alone: in a batch, headers belong to no single call."""
         settings: dict[str, Any] = {**self._request_settings(request)}
         if self._names_the_caller:
-            settings["extra_headers"] = {**settings.get("extra_headers", {}), **_caller()}
+            settings["extra_headers"] = {**settings.get("extra_headers", {}), **caller_headers()}
         return cast("ModelSettings", settings)
 
 
@@ -173,7 +173,7 @@ def _is_on_loopback(url: str | None) -> bool:
     return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
-def _caller() -> dict[str, str]:
+def caller_headers() -> dict[str, str]:
     """Who asks, for a simulated vendor; a real one is never told."""
     context = current_call.get()
     named = {"attempt": context.attempt, "persona": context.persona, "purpose": context.purpose}

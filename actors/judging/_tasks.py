@@ -208,7 +208,7 @@ def tasks_from_findings(
     return NextTasks(
         objective=f"Remove what {names} reports" if fixes else (goal or "Nothing is left that a probe reports"),
         primary_strategy="one finding at a time, kept only where the measure improves",
-        why_this_strategy="no model judges here; the probes say what is wrong and whether it was repaired",
+        why_this_strategy="no judge named tasks; the probes say what is wrong and whether it was repaired",
         incremental_override_reason="findings of probes are repaired one by one",
         success_contract=SuccessContract(
             outcome_statement="every probe that judges the work passes",
