@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import psutil
 
+from bessemer.cluster._own_session import sessions_of_their_own
 from bessemer.cluster.errors import ClusterError
 from bessemer.cluster.files import write_atomic
 from bessemer.cluster.text import one_line
@@ -270,15 +271,16 @@ def _start_private(num_cpus: int, common: dict[str, Any]) -> Any:
     import ray
 
     def start() -> Any:
-        return ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(temporary_directory()),
-            _node_ip_address="127.0.0.1",
-            **common,
-        )
+        with sessions_of_their_own():
+            return ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(temporary_directory()),
+                _node_ip_address="127.0.0.1",
+                **common,
+            )
 
     try:
         started = start()
